@@ -1,0 +1,16 @@
+// Small text helpers for messages.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "absl/strings/string_view.h"
+
+namespace qwt {
+
+// The candidate nearest to `name` by edit distance, or "" where none is near enough to be meant (more than a third of its letters off).
+std::string NearestName(absl::string_view name, const std::vector<std::string>& candidates);
+// " (did you mean 'x'?)" or "".
+std::string DidYouMean(absl::string_view name, const std::vector<std::string>& candidates);
+
+}  // namespace qwt

@@ -1,0 +1,27 @@
+// Pixels to the network's input.
+#pragma once
+
+#include <array>
+#include <string>
+#include <vector>
+
+#include "ATen/core/Tensor.h"
+#include "absl/status/statusor.h"
+
+namespace qwt {
+
+// How a family of networks wants its images (algorithms: resize the shorter side to int(size / crop_pct) bicubic, centre crop, /255, normalise).
+struct Preset {
+  std::string name;
+  double crop_pct = 0;          // 0: no resize; the image must already have the network's size, but for `pad`
+  std::array<double, 3> mean;
+  std::array<double, 3> std;
+};
+absl::StatusOr<Preset> FindPreset(const std::string& name);  // deit, vit, swin, resnet, fashion_mnist; NotFound with the nearest
+std::vector<std::string> PresetNames();
+
+// Evaluation transform: uint8 [h, w, 3] -> float32 [3, height, width], normalised. InvalidArgument where a preset without
+// resize gets an image of another size.
+absl::StatusOr<at::Tensor> EvalTransform(const at::Tensor& pixels, const Preset& preset, int64_t height, int64_t width);
+
+}  // namespace qwt

@@ -1,0 +1,38 @@
+// A quantised network as one value and one file: graph, parameters, plan, compensation, provenance.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "models/executor.h"
+#include "quant/plan.h"
+#include "qwt/compensator.h"
+
+namespace qwt {
+
+struct QuantizedModel {
+  Graph graph;
+  TensorMap parameters;                           // float32, rewritten by the method
+  QuantPlan plan;
+  std::string compensator;                        // registered name; "" for none
+  std::vector<BlockSolution> compensation;        // by block; empty for none
+  std::map<std::string, std::string> provenance;  // config, hashes, version
+};
+
+// Weights are stored as their integer codes (uint8) with scales; loading gives the same predictions to the last bit.
+absl::Status SaveQuantizedModel(const std::string& path, const QuantizedModel& model);
+// DataLoss for a damaged file, InvalidArgument for one of another version or of something else, each saying which.
+absl::StatusOr<QuantizedModel> LoadQuantizedModel(const std::string& path);
+
+// Runs blocks quantised, each followed by its compensation if it has one. The model must outlive it.
+absl::StatusOr<std::unique_ptr<Executor>> MakeQuantizedExecutor(const QuantizedModel& model, bool compensated);
+
+// MB as the reference counts: Σ numel·bits/8/1e6 with the plan's bits for quantised weights, 16 for compensation weights, 32 for all else.
+double FloatSizeMb(const Graph& graph);
+double QuantizedSizeMb(const QuantizedModel& model, bool compensated);
+
+}  // namespace qwt

@@ -1,0 +1,56 @@
+#!/usr/bin/env bash
+# Finds a LibTorch this project can use and prints its folder (the one with include/ and lib/) as the last line.
+# Order: $LIBTORCH, then python3's torch, then the wheels of requirements.txt, unpacked once into the cache.
+#   probe.sh REQUIREMENTS          exit 0 and the folder, or 1 and on stderr what was wrong and what to do
+set -euo pipefail
+requirements=$1
+supported='2.11'   # the series this project is built and tested with: its C++ interfaces change from one to the next
+cache=${QWT_CACHE:-${HOME:?HOME or QWT_CACHE must be set}/.cache/qwt}
+
+version_of() {  # "2.11" of the LibTorch in folder $1, empty where there is none
+  local header
+  for header in include/torch/headeronly/version.h include/torch/csrc/api/include/torch/version.h; do
+    [ -f "$1/$header" ] || continue
+    sed -n 's/^#define TORCH_VERSION_MAJOR \([0-9]*\).*/\1/p; s/^#define TORCH_VERSION_MINOR \([0-9]*\).*/.\1/p' "$1/$header" | tr -d '\n'
+    return
+  done
+}
+
+if [ -n "${LIBTORCH:-}" ]; then
+  version=$(version_of "$LIBTORCH")
+  if [ "$version" != "$supported" ] || [ ! -f "$LIBTORCH/lib/libtorch_cpu.so" ]; then
+    echo "LIBTORCH=$LIBTORCH holds ${version:+LibTorch $version}${version:-no LibTorch (include/torch and lib/libtorch_cpu.so are looked for)}; $supported is needed." >&2
+    echo "Set LIBTORCH to the folder of a LibTorch $supported, or unset it to have one fetched." >&2
+    exit 1
+  fi
+  realpath "$LIBTORCH"; exit 0
+fi
+
+found=$(python3 -c 'import importlib.util as u; s = u.find_spec("torch"); print(s.submodule_search_locations[0] if s else "")' 2>/dev/null || true)
+if [ -n "$found" ]; then
+  version=$(version_of "$found")
+  if [ "$version" = "$supported" ] && [ -f "$found/lib/libtorch_cpu.so" ]; then realpath "$found"; exit 0; fi
+  echo "python3's torch in $found is ${version:-of an unknown version}, not $supported: not used. Fetching LibTorch $supported instead; pip install 'torch==$supported.*' would save that." >&2
+fi
+
+target=$cache/libtorch-$(sha256sum "$requirements" | cut -c1-16)
+if [ ! -f "$target/complete" ]; then
+  mkdir -p "$cache"
+  exec 9>"$cache/libtorch.lock"; flock 9   # two builds at once fetch once
+fi
+if [ ! -f "$target/complete" ]; then
+  for tool in python3 unzip; do
+    command -v $tool >/dev/null || { echo "LibTorch cannot be fetched without $tool: run ./bazelw, which installs it, or set LIBTORCH." >&2; exit 1; }
+  done
+  work=$(mktemp -d "$cache/libtorch.XXXXXX"); trap 'rm -rf "$work"' EXIT
+  echo "fetching LibTorch $supported (540 MB) into $target" >&2
+  if ! python3 -m pip download --quiet --no-deps --only-binary :all: --python-version 3.11 --implementation cp --abi cp311 \
+      --platform manylinux_2_28_x86_64 --platform manylinux_2_25_x86_64 --platform manylinux2014_x86_64 --platform manylinux_2_17_x86_64 \
+      --require-hashes --requirement "$requirements" --dest "$work/wheels" >&2; then
+    echo "LibTorch could not be fetched. Install it yourself (pip install 'torch==$supported.*') or set LIBTORCH to its folder." >&2
+    exit 1
+  fi
+  for wheel in "$work"/wheels/*.whl; do unzip -q -o "$wheel" -d "$work/tree"; done
+  rm -rf "$work/wheels" "$target"; touch "$work/tree/complete"; mv "$work/tree" "$target"
+fi
+realpath "$target/torch"
