@@ -8,7 +8,8 @@
 
 namespace qwt {
 
-// The candidate nearest to `name` by edit distance, or "" where none is near enough to be meant (more than a third of its letters off).
+// The candidate nearest to `name` by edit distance, or "" where none is near enough to be meant (more than a third of
+// its letters off, unless it begins with `name`).
 std::string NearestName(absl::string_view name, const std::vector<std::string>& candidates);
 // " (did you mean 'x'?)" or "".
 std::string DidYouMean(absl::string_view name, const std::vector<std::string>& candidates);
