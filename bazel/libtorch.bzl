@@ -15,6 +15,9 @@ cc_library(
 # CUDA builds of libtorch_cpu.so need these two; they lie beside torch in site-packages, where Bazel's links lose its RUNPATH.
 _CUDA_LIBRARIES = ["libcudart.so.13", "libcupti.so.13"]
 
+# What builds of LibTorch bring along in lib/ and need beside them: their OpenMP, and in the zip files for CUDA the two above under other names.
+_BUNDLED = ["libgomp", "libcudart", "libcupti"]
+
 def _libtorch_impl(ctx):
     requirements = ctx.path(Label("//third_party/libtorch:requirements.txt"))
     probe = ctx.path(Label("//third_party/libtorch:probe.sh"))
@@ -30,7 +33,7 @@ def _libtorch_impl(ctx):
         libraries.append(name)
         ctx.symlink(root + "/lib/" + name, "lib/" + name)
     for path in ctx.path(root + "/lib").readdir():
-        if path.basename.startswith("libgomp"):
+        if [path for prefix in _BUNDLED if path.basename.startswith(prefix)]:
             libraries.append(path.basename)
             ctx.symlink(path, "lib/" + path.basename)
     for name in _CUDA_LIBRARIES:

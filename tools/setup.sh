@@ -1,59 +1,80 @@
 #!/usr/bin/env bash
-# What bazelw and tools/bazel do before Bazel runs. A second call finds its stamp and does nothing.
+# What bazelw and tools/bazel do before Bazel runs: installs missing packages and writes .bazelrc.host. A second call with the same Bazel
+# finds its stamp and does nothing. Exit 2: something is missing that it may not or cannot install; stderr says what to do.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-stamp=$root/.bazelw.stamp
-inputs="$(cat "$root/tools/packages.txt" "$root/tools/setup.sh" | cksum) ${BAZEL:-bazel}"
-[ "$(cat "$stamp" 2>/dev/null || true)" = "$inputs" ] && exit 0
+bazel=${BAZEL:-bazel}
+export QWT_SETUP_DONE=1   # asking Bazel for its version runs tools/bazel, which must not come back here
 
-missing_packages() {
+fail() {
+  printf 'bazelw: %s\n' "$1" "${@:2}" | sed '2,$s/^bazelw: //' >&2
+  exit 2
+}
+
+bazel_version() {  # "6.5.0"; Debian's build says no_version; empty where there is no Bazel
+  { cd "$root" && "$bazel" --version 2>/dev/null || true; } | sed -n 's/^bazel //p'
+}
+
+missing_packages() {  # $1: the version of the Bazel that is there
   local package
   for package in $(sed 's/#.*//' "$root/tools/packages.txt"); do
-    case $package in bazel-*) command -v "${BAZEL:-bazel}" >/dev/null && continue ;; esac
+    # A Bazel of the user's own needs none of what Debian's is made of.
+    case $package in bazel-*) case $1 in '' | no_version) ;; *) continue ;; esac ;; esac
     dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q ' installed$' || echo "$package"
   done
 }
 
-if command -v dpkg-query >/dev/null; then
-  missing=$(missing_packages | tr '\n' ' ')
-  if [ -n "$missing" ]; then
-    install="apt-get install -y --no-install-recommends $missing"
-    if [ "$(id -u)" = 0 ]; then as_root=''
-    elif command -v sudo >/dev/null && sudo -n true 2>/dev/null; then as_root='sudo'
+install_packages() {  # the packages as arguments
+  local install="apt-get install -y --no-install-recommends $*" as_root='' log
+  if [ "$(id -u)" != 0 ]; then
+    if command -v sudo >/dev/null && sudo -n true 2>/dev/null; then as_root='sudo -n'
     else
-      echo "bazelw: these Debian packages are missing and neither root nor a password-free sudo is there to install them. Run once:" >&2
-      echo "  sudo $install" >&2
-      exit 2
-    fi
-    echo "bazelw: installing $missing" >&2
-    log=$(mktemp); trap 'rm -f "$log"' EXIT
-    if ! { $as_root apt-get update -qq && $as_root env DEBIAN_FRONTEND=noninteractive $install; } >"$log" 2>&1; then
-      tail -20 "$log" >&2
-      echo "bazelw: the installation failed (above: its last lines). The command was: $install" >&2
-      exit 2
+      fail 'these Debian packages are missing and neither root nor a password-free sudo is there to install them. Run once:' "  sudo $install"
     fi
   fi
-elif ! command -v "${BAZEL:-bazel}" >/dev/null; then
-  echo "bazelw: no Bazel here and no Debian to install it from. Install Bazel and the libraries of tools/packages.txt, then call again." >&2
-  exit 2
-fi
+  echo "bazelw: installing $*" >&2
+  log=$(mktemp)
+  if ! { $as_root apt-get update -qq && $as_root env DEBIAN_FRONTEND=noninteractive $install; } </dev/null >"$log" 2>&1; then
+    tail -20 "$log" >&2
+    rm -f "$log"
+    fail "the installation failed (above: its last lines). The command was: $install"
+  fi
+  rm -f "$log"
+}
 
-# Debian's Bazel (it calls itself no_version) brings these repositories as packages and must not download them;
-# a newer one reads WORKSPACE only when told to.
-version=$("${BAZEL:-bazel}" --version 2>/dev/null | sed 's/^bazel //' || true)
-{
-  echo "# Written by tools/setup.sh for Bazel $version; not in git."
-  case $version in
-    no_version | 4.*)
-      if [ -d /usr/share/bazel/rules/java ]; then
-        echo 'common --override_repository=rules_java=/usr/share/bazel/rules/java'
-        echo 'common --override_repository=rules_proto=/usr/share/bazel/rules/proto'
-        echo 'common --override_repository=platforms=/usr/share/bazel/tools/platforms'
-      fi ;;
-    5.* | 6.*) ;;
-    7.*) echo 'common --noenable_bzlmod' ;;
-    *) echo 'common --noenable_bzlmod --enable_workspace' ;;
-  esac
-} >"$root/.bazelrc.host.$$"
-mv "$root/.bazelrc.host.$$" "$root/.bazelrc.host"
-echo "$inputs" >"$stamp"
+write_host_rc() {  # $1: Bazel's version
+  {
+    echo "# Written by tools/setup.sh for Bazel $1; not in git."
+    case $1 in
+      no_version | 4.*)
+        # Debian's Bazel brings these repositories as packages and must not download them.
+        if [ -d /usr/share/bazel/rules/java ]; then
+          echo 'common --override_repository=rules_java=/usr/share/bazel/rules/java'
+          echo 'common --override_repository=rules_proto=/usr/share/bazel/rules/proto'
+          echo 'common --override_repository=platforms=/usr/share/bazel/tools/platforms'
+        fi ;;
+      5.* | 6.*) ;;
+      7.*) echo 'common --noenable_bzlmod' ;;
+      *) echo 'common --noenable_bzlmod --enable_workspace' ;;
+    esac
+  } >"$root/.bazelrc.host.$$"
+  mv "$root/.bazelrc.host.$$" "$root/.bazelrc.host"
+}
+
+version=$(bazel_version)
+inputs="$(cat "$root/tools/packages.txt" "$root/tools/setup.sh" | cksum) $version"
+stamp=$root/.bazelw.stamp
+[ -n "$version" ] && [ -f "$root/.bazelrc.host" ] && [ "$(cat "$stamp" 2>/dev/null || true)" = "$inputs" ] && exit 0
+
+if command -v dpkg-query >/dev/null; then
+  missing=$(missing_packages "$version")
+  [ -z "$missing" ] || install_packages $missing
+  version=$(bazel_version)
+fi
+case $version in
+  '') fail "no Bazel was found as '$bazel'. Install Bazel 4.2 to 8 and the libraries of tools/packages.txt, or set BAZEL to its path; then call again." ;;
+  no_version | [4-8].*) ;;
+  *) fail "Bazel $version does not read WORKSPACE files. Set BAZEL to the path of a Bazel 4.2 to 8 (Debian's package bazel-bootstrap is one)." ;;
+esac
+write_host_rc "$version"
+echo "$(cat "$root/tools/packages.txt" "$root/tools/setup.sh" | cksum) $version" >"$stamp"

@@ -5,7 +5,6 @@
 set -euo pipefail
 requirements=$1
 supported='2.11'   # the series this project is built and tested with: its C++ interfaces change from one to the next
-cache=${QWT_CACHE:-${HOME:?HOME or QWT_CACHE must be set}/.cache/qwt}
 
 version_of() {  # "2.11" of the LibTorch in folder $1, empty where there is none
   local header
@@ -16,10 +15,20 @@ version_of() {  # "2.11" of the LibTorch in folder $1, empty where there is none
   done
 }
 
+what_is_wrong_with() {  # folder $1: nothing if it can be used
+  local version
+  version=$(version_of "$1")
+  if [ ! -d "$1" ]; then echo "does not exist"
+  elif [ -z "$version" ]; then echo "holds no LibTorch (include/torch is looked for)"
+  elif [ "$version" != "$supported" ]; then echo "holds LibTorch $version, and $supported is needed"
+  elif [ ! -f "$1/lib/libtorch_cpu.so" ]; then echo "lacks lib/libtorch_cpu.so"
+  fi
+}
+
 if [ -n "${LIBTORCH:-}" ]; then
-  version=$(version_of "$LIBTORCH")
-  if [ "$version" != "$supported" ] || [ ! -f "$LIBTORCH/lib/libtorch_cpu.so" ]; then
-    echo "LIBTORCH=$LIBTORCH holds ${version:+LibTorch $version}${version:-no LibTorch (include/torch and lib/libtorch_cpu.so are looked for)}; $supported is needed." >&2
+  wrong=$(what_is_wrong_with "$LIBTORCH")
+  if [ -n "$wrong" ]; then
+    echo "LIBTORCH=$LIBTORCH $wrong." >&2
     echo "Set LIBTORCH to the folder of a LibTorch $supported, or unset it to have one fetched." >&2
     exit 1
   fi
@@ -28,17 +37,22 @@ fi
 
 found=$(python3 -c 'import importlib.util as u; s = u.find_spec("torch"); print(s.submodule_search_locations[0] if s else "")' 2>/dev/null || true)
 if [ -n "$found" ]; then
-  version=$(version_of "$found")
-  if [ "$version" = "$supported" ] && [ -f "$found/lib/libtorch_cpu.so" ]; then realpath "$found"; exit 0; fi
-  echo "python3's torch in $found is ${version:-of an unknown version}, not $supported: not used. Fetching LibTorch $supported instead; pip install 'torch==$supported.*' would save that." >&2
+  wrong=$(what_is_wrong_with "$found")
+  if [ -z "$wrong" ]; then realpath "$found"; exit 0; fi
+  echo "python3's torch is not used: $found $wrong. pip install 'torch==$supported.*' would save fetching one." >&2
 fi
 
+cache=${QWT_CACHE:-${HOME:?HOME or QWT_CACHE must be set}/.cache/qwt}
 target=$cache/libtorch-$(sha256sum "$requirements" | cut -c1-16)
 if [ ! -f "$target/complete" ]; then
   mkdir -p "$cache"
   exec 9>"$cache/libtorch.lock"; flock 9   # two builds at once fetch once
 fi
 if [ ! -f "$target/complete" ]; then
+  if [ "$(uname -s) $(uname -m)" != 'Linux x86_64' ]; then
+    echo "LibTorch is fetched for Linux on x86_64 only, and this is $(uname -s) on $(uname -m): set LIBTORCH to the folder of a LibTorch $supported." >&2
+    exit 1
+  fi
   for tool in python3 unzip; do
     command -v $tool >/dev/null || { echo "LibTorch cannot be fetched without $tool: run ./bazelw, which installs it, or set LIBTORCH." >&2; exit 1; }
   done
