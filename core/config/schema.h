@@ -1,4 +1,5 @@
-// What options a component takes: a value that checks configs, fills defaults, and prints itself for docs and //pipelines:list.
+// What options a component takes: a value that checks configs, fills defaults, and prints itself for docs and
+// //pipelines:list.
 #pragma once
 
 #include <cstdint>
@@ -41,12 +42,20 @@ struct Option {
   bool affects_result = true;
 };
 
+// What a value of this option must be: "an integer from 2 to 8", "one of linear, affine", "a list of numbers from 0 to
+// 1".
+std::string AllowedValues(const Option& option);
+
 struct Schema {
   std::vector<Option> options;
 };
 
-// The options of one component, checked: every option of the schema is there, with its type. Reading a name or type that the
-// schema does not have is a broken invariant.
+// Both: for a section whose own options (`name`, `images`) stand beside those of the component it names. A name in both
+// is a broken invariant.
+Schema Merge(const Schema& first, const Schema& second);
+
+// The options of one component, checked: every option of the schema is there, with its type. Reading a name or type
+// that the schema does not have is a broken invariant.
 class Options {
  public:
   bool Bool(const std::string& name) const;
@@ -61,6 +70,8 @@ class Options {
   std::string Where(const std::string& name) const;
   // "name: value" lines in the schema's order of all options that can change a result: part of a store key.
   std::string ResultText() const;
+  // All options as they would stand in a config, a line each, defaults filled in; `indent` spaces before each.
+  std::string ToYaml(int indent) const;
 
  private:
   friend Options CheckOptions(const ConfigNode&, const Schema&, Problems*);
@@ -70,12 +81,14 @@ class Options {
     std::string where;
     std::vector<std::string> scalars;  // one for scalars, any number for lists, canonical text
   };
+  const Value& At(const std::string& name) const;
   const Value& At(const std::string& name, OptionType type) const;
   std::vector<std::pair<std::string, Value>> values_;
 };
 
-// Checks a map node against a schema and adds to *problems every unknown key (with the nearest valid one), wrong type, value out of
-// range and missing required option. The result may be used only if nothing was added. A null node stands for an empty map.
+// Checks a map node against a schema and adds to *problems every unknown key (with the nearest valid one), wrong type,
+// value out of range and missing required option. The result may be used only if nothing was added. A null node stands
+// for an empty map, a null value for an option not given; "" is a string or path only where it is the default.
 Options CheckOptions(const ConfigNode& node, const Schema& schema, Problems* problems);
 
 }  // namespace qwt

@@ -1,0 +1,100 @@
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "core/base/log.h"
+#include "core/config/scalar.h"
+#include "core/config/schema.h"
+
+namespace qwt {
+namespace {
+
+int64_t AsInt(const std::string& text) {
+  int64_t value = 0;
+  QWT_CHECK(ReadInt(text, &value));
+  return value;
+}
+
+double AsDouble(const std::string& text) {
+  double value = 0;
+  QWT_CHECK(ReadDouble(text, &value));
+  return value;
+}
+
+template <typename T>
+std::vector<T> Each(const std::vector<std::string>& scalars, T (*convert)(const std::string&)) {
+  std::vector<T> values;
+  for (const std::string& scalar : scalars) values.push_back(convert(scalar));
+  return values;
+}
+
+std::string YamlText(OptionType type, const std::vector<std::string>& scalars) {
+  const bool is_text = type == OptionType::kString || type == OptionType::kPath || type == OptionType::kStrings;
+  const bool is_list = type == OptionType::kInts || type == OptionType::kDoubles || type == OptionType::kStrings;
+  const std::string values = absl::StrJoin(scalars, ", ", [is_text](std::string* out, const std::string& scalar) {
+    *out += is_text ? YamlString(scalar) : scalar;
+  });
+  return is_list ? absl::StrCat("[", values, "]") : values;
+}
+
+}  // namespace
+
+const Options::Value& Options::At(const std::string& name) const {
+  for (const auto& [known, value] : values_) {
+    if (known == name) return value;
+  }
+  CheckFailed(absl::StrCat("the schema has no option '", name, "'").c_str(), __FILE__, __LINE__);
+}
+
+const Options::Value& Options::At(const std::string& name, OptionType type) const {
+  const Value& value = At(name);
+  const bool path_as_string = value.type == OptionType::kPath && type == OptionType::kString;
+  if (value.type != type && !path_as_string) {
+    CheckFailed(absl::StrCat("option '", name, "' is read with a type that its schema does not give it").c_str(),
+                __FILE__, __LINE__);
+  }
+  const bool is_list = type == OptionType::kInts || type == OptionType::kDoubles || type == OptionType::kStrings;
+  if (!is_list && value.scalars.size() != 1) {
+    CheckFailed(absl::StrCat("option '", name, "' is read though its check failed").c_str(), __FILE__, __LINE__);
+  }
+  return value;
+}
+
+bool Options::Bool(const std::string& name) const { return At(name, OptionType::kBool).scalars[0] == "true"; }
+
+int64_t Options::Int(const std::string& name) const { return AsInt(At(name, OptionType::kInt).scalars[0]); }
+
+double Options::Double(const std::string& name) const { return AsDouble(At(name, OptionType::kDouble).scalars[0]); }
+
+const std::string& Options::String(const std::string& name) const { return At(name, OptionType::kString).scalars[0]; }
+
+std::vector<int64_t> Options::Ints(const std::string& name) const {
+  return Each(At(name, OptionType::kInts).scalars, AsInt);
+}
+
+std::vector<double> Options::Doubles(const std::string& name) const {
+  return Each(At(name, OptionType::kDoubles).scalars, AsDouble);
+}
+
+std::vector<std::string> Options::Strings(const std::string& name) const {
+  return At(name, OptionType::kStrings).scalars;
+}
+
+std::string Options::Where(const std::string& name) const { return At(name).where; }
+
+std::string Options::ResultText() const {
+  std::string text;
+  for (const auto& [name, value] : values_) {
+    if (value.affects_result) absl::StrAppend(&text, name, ": ", YamlText(value.type, value.scalars), "\n");
+  }
+  return text;
+}
+
+std::string Options::ToYaml(int indent) const {
+  std::string text;
+  for (const auto& [name, value] : values_) {
+    absl::StrAppend(&text, std::string(indent, ' '), name, ": ", YamlText(value.type, value.scalars), "\n");
+  }
+  return text;
+}
+
+}  // namespace qwt
