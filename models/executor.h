@@ -23,7 +23,8 @@ class Executor {
 // One node in float32. Throws what LibTorch throws.
 at::Tensor EvaluateNode(const Node& node, const std::vector<at::Tensor>& inputs, const TensorMap& parameters);
 
-// Evaluates a segment's nodes in order, `evaluate` making each node's value from its inputs; a value is dropped after its last use.
+// Evaluates a segment's nodes in order, `evaluate` making each node's value from its inputs; a value is dropped after
+// its last use.
 absl::StatusOr<at::Tensor> RunNodes(
     const Segment& segment, const at::Tensor& batch,
     const std::function<at::Tensor(const Node& node, const std::vector<at::Tensor>& inputs)>& evaluate);

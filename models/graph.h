@@ -1,5 +1,5 @@
-// A network as data: nodes in topological order from a small closed set of ops, cut into stem, blocks and head, each one tensor in and
-// one tensor out. Executors, quant methods, size estimates and pictures are walks over it.
+// A network as data: nodes in topological order from a small closed set of ops, cut into stem, blocks and head, each
+// one tensor in and one tensor out. Executors, quant methods, size estimates and pictures are walks over it.
 #pragma once
 
 #include <cstdint>
@@ -9,34 +9,33 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "core/registry/registry.h"
 
 namespace qwt {
 
 // Shapes: N images, T tokens, C channels, H heads, D = C / H.
 enum class Op {
-  kConv2d,        // [N,Ci,h,w] -> [N,Co,h',w']; weight [Co,Ci/groups,k,k], bias; stride, padding, groups
-  kFlattenTokens, // [N,C,h,w] -> [N,h*w,C]
-  kPrependToken,  // [N,T,C] -> [N,T+1,C]; weight [1,1,C]
-  kAddParameter,  // [N,T,C] + weight [1,T,C]
-  kLayerNorm,     // over C; weight, bias [C]; epsilon
-  kLinear,        // [...,Ci] -> [...,Co]; weight [Co,Ci], bias
-  kSplitHeads,    // [N,T,3C] -> [N,H,T,D]: part 0 query, 1 key, 2 value; heads, part
-  kTranspose,     // swaps the last two dimensions
-  kMatmul,        // batched product of two values
-  kScale,         // times factor
-  kSoftmax,       // over the last dimension
-  kMergeHeads,    // [N,H,T,D] -> [N,T,C]
-  kGelu,          // exact (erf)
-  kAdd,           // sum of two values
-  kSelectToken,   // [N,T,C] -> [N,C]; index
-  kMean,          // mean of its inputs, element by element
+  kConv2d,         // [N,Ci,h,w] -> [N,Co,h',w']; weight [Co,Ci/groups,k,k], bias; stride, padding, groups
+  kFlattenTokens,  // [N,C,h,w] -> [N,h*w,C]
+  kPrependToken,   // [N,T,C] -> [N,T+1,C]; weight [1,1,C]
+  kAddParameter,   // [N,T,C] + weight [1,T,C]
+  kLayerNorm,      // over C; weight, bias [C]; epsilon
+  kLinear,         // [...,Ci] -> [...,Co]; weight [Co,Ci], bias
+  kSplitHeads,     // [N,T,3C] -> [N,H,T,D]: part 0 query, 1 key, 2 value; heads, part
+  kTranspose,      // swaps the last two dimensions
+  kMatmul,         // batched product of two values
+  kScale,          // times factor
+  kSoftmax,        // over the last dimension
+  kMergeHeads,     // [N,H,T,D] -> [N,T,C]
+  kGelu,           // exact (erf)
+  kAdd,            // sum of two values
+  kSelectToken,    // [N,T,C] -> [N,C]; index
+  kMean,           // mean of its inputs, element by element
 };
-const char* OpName(Op op);                          // "conv2d", "layer_norm", ...
+const char* OpName(Op op);  // "conv2d", "layer_norm", ...
 absl::StatusOr<Op> OpFromName(const std::string& name);
 
 struct Node {
-  std::string name;                          // "blocks.0.attn.qkv": as the module is published; unique in the graph
+  std::string name;  // "blocks.0.attn.qkv": as the module is published; unique in the graph
   Op op;
   std::vector<int> inputs;                   // values of the segment: 0 is its input, i + 1 is what nodes[i] makes
   std::string weight, bias;                  // parameter names; "" where the node has none
@@ -57,25 +56,25 @@ struct ParameterSpec {
 };
 
 struct Graph {
-  std::string name;                     // the registered model's
+  std::string name;                             // the registered model's
   int64_t channels = 3, height = 0, width = 0;  // of an input image
   int64_t classes = 0;
   Segment stem;
-  std::vector<Segment> blocks;          // QwT compensates each of these
-  Segment head;                         // logits [N, classes]
+  std::vector<Segment> blocks;  // QwT compensates each of these
+  Segment head;                 // logits [N, classes]
   std::vector<ParameterSpec> parameters;
 
   std::vector<const Segment*> Segments() const;  // stem, blocks, head
 };
 
-// Nodes read values made before them, names are unique, every parameter a node names has a spec and the other way round.
+// Nodes read values made before them and are read themselves, names are unique, every node has the inputs, parameters
+// and attributes of its op, every parameter a node names has a spec and the other way round. One InvalidArgument lists
+// all that is wrong.
 absl::Status ValidateGraph(const Graph& graph);
 
-// JSON there and back: part of store keys and of saved models.
+// JSON there and back: part of store keys and of saved models. What comes back is validated; InvalidArgument says what
+// is wrong where.
 std::string GraphToJson(const Graph& graph);
 absl::StatusOr<Graph> GraphFromJson(const std::string& json);
-
-inline constexpr char kModelKind[] = "model";
-using ModelRegistry = Registry<Graph, kModelKind>;
 
 }  // namespace qwt

@@ -10,8 +10,8 @@
 
 namespace qwt {
 
-// Reads a .safetensors file for this graph and converts to float32. One error lists every missing, unexpected and wrongly shaped
-// tensor with both shapes, and every tensor that holds NaN or infinity.
+// Reads a .safetensors file for this graph and converts to float32. One error lists every missing, unexpected and
+// wrongly shaped tensor with both shapes, and every tensor that holds NaN or infinity.
 absl::StatusOr<TensorMap> LoadParameters(const std::string& path, const Graph& graph);
 absl::Status CheckParameters(const TensorMap& parameters, const Graph& graph);
 
