@@ -1,0 +1,55 @@
+#include "pipelines/planner.h"
+
+#include <unistd.h>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "core/tensor/parallel.h"
+#include "pipelines/home.h"
+
+namespace qwt {
+
+absl::StatusOr<Plan> MakePlan(const std::string& config_path, const std::vector<std::string>& overrides, int world_size,
+                              int local_ranks) {
+  QWT_ASSIGN_OR_RETURN(ConfigNode config, LoadConfig(config_path, overrides, {{kHomeVariable, HomeFolder()}}));
+  Problems problems;
+  Plan plan;
+  plan.request = CheckRequest(config, &problems);
+  QWT_RETURN_IF_ERROR(problems.ToStatus());
+  plan.world_size = world_size;
+  plan.threads = ResolveThreads(plan.request.Of("runtime").Int("threads"), local_ranks);
+  Planning planning{plan.request, world_size, plan.threads};
+  for (const std::string& name : plan.request.stages) {
+    QWT_ASSIGN_OR_RETURN(auto component, StageRegistry::Get().Find(name));
+    QWT_ASSIGN_OR_RETURN(std::unique_ptr<Stage> stage, component->create(Options()));
+    plan.stages.push_back(stage->Plan(planning, &problems));
+    plan.stages.back().name = name;
+  }
+  QWT_RETURN_IF_ERROR(problems.ToStatus());
+  plan.graph = std::move(planning.graph);
+  return plan;
+}
+
+std::string DescribePlan(const Plan& plan) {
+  const std::string root = plan.request.Of("runtime").String("store");
+  // A dry run makes nothing, so a store that is not there yet is an empty one.
+  std::unique_ptr<ArtifactStore> store;
+  if (access(root.c_str(), F_OK) == 0) {
+    if (auto opened = ArtifactStore::Open(root); opened.ok()) store = *std::move(opened);
+  }
+  std::string text = absl::StrFormat("  %-15s %7s  %-22s %s\n", "stage", "images", "in the store", "memory, at most about");
+  for (const PlannedStage& stage : plan.stages) {
+    int stored = 0;
+    for (const StoreKey& key : stage.keys) stored += store != nullptr && store->Contains(key);
+    std::string state = stage.keys.empty() ? "-" : absl::StrCat(stored, " of ", stage.keys.size());
+    if (stage.keys.size() == 1) state = stored == 1 ? "yes" : "no";
+    absl::StrAppendFormat(&text, "  %-15s %7s  %-22s %.1f MB\n", stage.name,
+                          stage.images.indices.empty() ? "-" : absl::StrCat(stage.images.indices.size()), state,
+                          stage.memory_bytes / 1e6);
+  }
+  absl::StrAppend(&text, "  store ", root, ", ", plan.threads, plan.threads == 1 ? " thread, " : " threads, ", plan.world_size,
+                  plan.world_size == 1 ? " rank\n" : " ranks\n");
+  return text;
+}
+
+}  // namespace qwt

@@ -1,0 +1,179 @@
+#include "pipelines/request.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "core/base/log.h"
+#include "core/base/strings.h"
+#include "data/dataset.h"
+#include "data/transform.h"
+#include "models/graph.h"
+#include "pipelines/stage.h"
+#include "quant/method.h"
+#include "qwt/compensator.h"
+
+namespace qwt {
+namespace {
+
+Section ModelSection() {
+  return {"model", "The network and its weights.",
+          {{Option::Path("weights", "The network's parameters, a .safetensors file with their published names.")}},
+          "name", &ModelRegistry::Get()};
+}
+
+Section DatasetSection() {
+  return {"dataset", "Labelled images: the training split for calibration and fit, the evaluation split for accuracy.",
+          {{Option::String("preset", "How the network wants its images: size, crop, mean and standard deviation.")
+                .OneOf(PresetNames())}},
+          "name", &DatasetRegistry::Get()};
+}
+
+Section RuntimeSection() {
+  return {"runtime", "How to run; nothing here but batch_size can change a result.",
+          {{Option::String("device", "Where to compute.").OneOf({"auto", "cpu"}).Default("auto").NoEffectOnResult(),
+            Option::Path("store", "Folder of the artifact store, which keeps what stages made.")
+                .Default("~/.cache/qwt/store").NoEffectOnResult(),
+            Option::Int("threads", "Threads of a rank; 0: all cores, shared among the ranks.")
+                .Range(0, 1024).Default("0").NoEffectOnResult(),
+            Option::Int("batch_size", "Images computed together. It decides in which order products are summed, so it is part of "
+                                      "every stored value's key.")
+                .Range(1, 4096).Default("16")}},
+          "", nullptr};
+}
+
+// Which option of a stage's section names a component, and of which kind.
+struct Selector {
+  const char* stage;
+  const char* option;
+  const RegistryBase* components;
+};
+std::vector<Selector> StageSelectors() {
+  return {{"quantize", "method", &QuantMethodRegistry::Get()}, {"fit", "compensator", &CompensatorRegistry::Get()}};
+}
+
+const RegistryBase::Description* FindComponent(const RegistryBase& registry, const std::vector<RegistryBase::Description>& all,
+                                               const std::string& name) {
+  auto found = std::find_if(all.begin(), all.end(), [&](const auto& component) { return component.name == name; });
+  return found == all.end() ? nullptr : &*found;
+}
+
+// The section's schema with its selector and the options of the component that the config chooses.
+Schema FullSchema(const Section& section, const ConfigNode& node, Problems* problems) {
+  Schema schema;
+  if (section.components == nullptr) return section.schema;
+  std::vector<RegistryBase::Description> components = section.components->Descriptions();
+  std::vector<std::string> names;
+  for (const auto& component : components) names.push_back(component.name);
+  schema.options.push_back(
+      Option::String(section.selector, absl::StrCat("The ", section.components->kind(), ".")).OneOf(names));
+  schema.options.insert(schema.options.end(), section.schema.options.begin(), section.schema.options.end());
+  const ConfigNode* chosen = node.kind() == ConfigNode::Kind::kMap ? node.Find(section.selector) : nullptr;
+  if (chosen == nullptr || chosen->kind() != ConfigNode::Kind::kScalar) return schema;
+  if (const auto* component = FindComponent(*section.components, components, chosen->scalar())) {
+    schema.options.insert(schema.options.end(), component->schema.options.begin(), component->schema.options.end());
+  } else {
+    // Its options are unknown, so nothing else in the section can be judged.
+    problems->Add(chosen->Where(), absl::StrCat("unknown ", section.components->kind(), " '", chosen->scalar(), "'",
+                                                DidYouMean(chosen->scalar(), names), "; there are: ", JoinNames(names)));
+    schema.options.clear();
+  }
+  return schema;
+}
+
+std::vector<std::unique_ptr<Stage>> CreateStages(const std::vector<std::string>& names) {
+  std::vector<std::unique_ptr<Stage>> stages;
+  for (const std::string& name : names) {
+    auto component = StageRegistry::Get().Find(name);
+    if (component.ok()) stages.push_back(*(*component)->create(Options()));
+  }
+  return stages;
+}
+
+// Each value a stage needs must be made by an earlier one.
+void CheckOrder(const Request& request, const std::string& where, Problems* problems) {
+  std::vector<std::string> made;
+  for (const std::string& name : request.stages) {
+    auto stage = *(*StageRegistry::Get().Find(name))->create(Options());
+    for (const std::string& value : stage->Needs(request)) {
+      if (std::find(made.begin(), made.end(), value) != made.end()) continue;
+      std::vector<std::string> makers;
+      for (const auto& candidate : StageRegistry::Get().Descriptions()) {
+        auto makes = (*(*StageRegistry::Get().Find(candidate.name))->create(Options()))->Makes();
+        if (std::find(makes.begin(), makes.end(), value) != makes.end()) makers.push_back(candidate.name);
+      }
+      problems->Add(where, absl::StrCat("stage '", name, "' needs the ", value, ", which no stage before it makes; put ",
+                                        JoinNames(makers, " or "), " before it"));
+    }
+    for (const std::string& value : stage->Makes()) made.push_back(value);
+  }
+}
+
+}  // namespace
+
+std::vector<Section> AllSections() {
+  std::vector<Section> sections = {ModelSection(), DatasetSection()};
+  for (const auto& stage : StageRegistry::Get().Descriptions()) {
+    Section section{stage.name, stage.doc, stage.schema, "", nullptr};
+    for (const Selector& selector : StageSelectors()) {
+      if (stage.name == selector.stage) section.selector = selector.option, section.components = selector.components;
+    }
+    if (!section.schema.options.empty() || section.components != nullptr) sections.push_back(section);
+  }
+  sections.push_back(RuntimeSection());
+  return sections;
+}
+
+Schema TopLevelSchema() {
+  std::vector<std::string> stages;
+  for (const auto& stage : StageRegistry::Get().Descriptions()) stages.push_back(stage.name);
+  return {{Option::String("name", "Name of the run: its folder is runs/NAME/TIME."),
+           Option::Strings("stages", "The stages, in order.").OneOf(stages),
+           Option::Int("seed", "Seed of everything drawn at random.").Range(0, 9007199254740992.0).Default("0")}};
+}
+
+const Options& Request::Of(const std::string& section) const {
+  auto found = sections.find(section);
+  QWT_CHECK(found != sections.end());
+  return found->second;
+}
+
+std::string Request::ToYaml() const {
+  std::string yaml = absl::StrCat("name: ", YamlScalar(name), "\nseed: ", seed, "\nstages: [", JoinNames(stages), "]\n");
+  for (const auto& [section, options] : sections) absl::StrAppend(&yaml, section, ":\n", options.ToYaml(2));
+  return yaml;
+}
+
+Request CheckRequest(const ConfigNode& config, Problems* problems) {
+  Request request;
+  const size_t problems_before = problems->lines().size();
+  std::vector<Section> sections = AllSections();
+  std::vector<std::string> section_names;
+  for (const Section& section : sections) section_names.push_back(section.name);
+  Options top = CheckOptions(config, TopLevelSchema(), problems, section_names);
+  const bool top_is_sound = problems->lines().size() == problems_before;
+
+  std::vector<std::string> used = {"runtime"};
+  if (top_is_sound) {
+    request.name = top.String("name");
+    request.seed = top.Int("seed");
+    request.stages = top.Strings("stages");
+    if (request.stages.empty()) problems->Add(top.Where("stages"), "must name at least one stage");
+    for (const auto& stage : CreateStages(request.stages)) {
+      for (const std::string& section : stage->Sections()) used.push_back(section);
+    }
+  }
+  for (const Section& section : sections) {
+    const ConfigNode* node = config.kind() == ConfigNode::Kind::kMap ? config.Find(section.name) : nullptr;
+    const bool needed = std::find(used.begin(), used.end(), section.name) != used.end();
+    if (node == nullptr && !needed) continue;
+    const ConfigNode absent = ConfigNode::Absent(section.name, config.location());
+    Schema schema = FullSchema(section, node == nullptr ? absent : *node, problems);
+    if (schema.options.empty()) continue;
+    Options options = CheckOptions(node == nullptr ? absent : *node, schema, problems);
+    if (needed) request.sections.emplace(section.name, std::move(options));
+  }
+  if (problems->lines().size() == problems_before) CheckOrder(request, top.Where("stages"), problems);
+  return request;
+}
+
+}  // namespace qwt

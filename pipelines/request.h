@@ -1,0 +1,44 @@
+// A checked config: every section's options with types and defaults, and the stages in order.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "core/config/node.h"
+#include "core/config/schema.h"
+#include "core/registry/registry.h"
+
+namespace qwt {
+
+// A section of a config. Where it chooses a component (`model: {name: vit}`), that component's options stand in it too.
+struct Section {
+  std::string name;                          // "model", "quantize"
+  std::string doc;
+  Schema schema;                             // its own options
+  std::string selector;                      // the option that names the component: "name", "method"; "" for none
+  const RegistryBase* components = nullptr;  // where that name is looked up
+};
+
+// All sections there are: model, dataset, runtime, and one for each registered stage that has options or chooses a component.
+std::vector<Section> AllSections();
+// The options above the sections: name, seed, stages.
+Schema TopLevelSchema();
+
+struct Request {
+  std::string name;
+  uint64_t seed = 0;
+  std::vector<std::string> stages;
+  std::map<std::string, Options> sections;  // those of the stages, and runtime
+
+  const Options& Of(const std::string& section) const;  // must be there
+  // YAML that runs again as it is: no base, no variables, every default written out, paths absolute.
+  std::string ToYaml() const;
+};
+
+// Checks everything that a config alone can tell and reports all of it in *problems; the request may be used only if nothing was added.
+Request CheckRequest(const ConfigNode& config, Problems* problems);
+
+}  // namespace qwt

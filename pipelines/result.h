@@ -1,0 +1,47 @@
+// A run's outcome: one value, written as result.json and printed as a table.
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "pipelines/values.h"
+
+namespace qwt {
+
+struct StageRecord {
+  std::string name;
+  double seconds = 0;
+  bool cached = false;
+  int64_t images = 0;
+  int64_t peak_bytes = 0;  // resident memory of rank 0
+};
+
+struct ModelScore {
+  int64_t images = 0;
+  double top1 = 0, top5 = 0;         // %
+  double top1_low = 0, top1_high = 0;  // %, Wilson 95 %
+  double images_per_second = 0;
+};
+
+struct RunResult {
+  std::string name;
+  absl::Status status;
+  std::string config_sha256;
+  std::vector<std::string> models;          // those evaluated, in the order asked for
+  std::map<std::string, ModelScore> scores;  // by model
+  std::map<std::string, double> size_mb;     // by model
+  std::vector<BlockSolution> blocks;
+  std::vector<StageRecord> stages;
+  int ranks = 1, threads = 1;
+  std::string device = "cpu";
+};
+
+// Scores, sizes and blocks of what the stages made.
+void AddValues(const Values& values, RunResult* result);
+
+std::string ResultToJson(const RunResult& result);   // schema 1
+std::string ResultToTable(const RunResult& result);  // "" where nothing was evaluated
+
+}  // namespace qwt

@@ -1,0 +1,167 @@
+#include "pipelines/runner.h"
+
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <fstream>
+#include <iostream>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "core/base/interrupt.h"
+#include "core/base/log.h"
+#include "core/base/sha256.h"
+#include "pipelines/planner.h"
+#include "pipelines/result.h"
+#include "pipelines/run_folder.h"
+
+namespace qwt {
+namespace {
+
+double SecondsSince(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+// Linux keeps the peak of resident memory and lets a program set it back.
+void ResetPeakMemory() { std::ofstream("/proc/self/clear_refs") << "5"; }
+int64_t PeakMemoryBytes() {
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);) {
+    if (line.rfind("VmHWM:", 0) == 0) return std::atoll(line.c_str() + 6) * 1024;
+  }
+  return 0;
+}
+
+int LocalRanks() {
+  int ranks = 1;
+  const char* variable = std::getenv("LOCAL_WORLD_SIZE");
+  return variable != nullptr && absl::SimpleAtoi(variable, &ranks) && ranks > 0 ? ranks : 1;
+}
+
+// One line a stage, as it ends.
+void PrintStage(const StageRecord& stage) {
+  std::string line = absl::StrFormat("  %-14s %9s", stage.name, FormatDuration(stage.seconds));
+  if (stage.cached) {
+    absl::StrAppend(&line, "   from the store");
+  } else if (stage.images > 0) {
+    absl::StrAppendFormat(&line, "   %d images, %.0f images/s", stage.images, stage.images / std::max(stage.seconds, 1e-9));
+  }
+  std::cout << line << std::endl;
+}
+
+absl::Status RunStage(const PlannedStage& planned, RunContext& context, Values& values, StageRecord* record) {
+  QWT_ASSIGN_OR_RETURN(auto component, StageRegistry::Get().Find(planned.name));
+  QWT_ASSIGN_OR_RETURN(std::unique_ptr<Stage> stage, component->create(Options()));
+  ResetPeakMemory();
+  const auto start = std::chrono::steady_clock::now();
+  absl::Status status = CheckInterrupt();
+  if (status.ok()) {
+    status = CatchExceptions(planned.name, [&] { return stage->Run(planned, context, values, &record->cached); });
+  }
+  context.progress.End();
+  record->name = planned.name;
+  record->seconds = SecondsSince(start);
+  record->images = record->cached ? 0 : planned.images.indices.size();
+  record->peak_bytes = PeakMemoryBytes();
+  return status;
+}
+
+bool IsRequestWrong(const absl::Status& status) {
+  return absl::IsInvalidArgument(status) || absl::IsNotFound(status) || absl::IsDataLoss(status) ||
+         absl::IsPermissionDenied(status);
+}
+
+int Fail(const absl::Status& status, ExitCode code, const Communicator& comm) {
+  // Every rank finds the same fault in a request; one says it.
+  if (code != kRequestWrong || comm.rank() == 0) {
+    std::cerr << (comm.size() > 1 ? absl::StrCat("error (rank ", comm.rank(), "): ") : "error: ") << status.message() << std::endl;
+  }
+  return absl::IsCancelled(status) ? kInterrupted : code;
+}
+
+std::string Headline(const Plan& plan) {
+  const Request& request = plan.request;
+  std::string text = request.name;
+  auto add = [&](const char* section, const char* option, const char* before) {
+    if (request.sections.count(section)) absl::StrAppend(&text, before, request.Of(section).String(option));
+  };
+  add("model", "name", ": ");
+  add("dataset", "name", " on ");
+  if (request.sections.count("quantize")) {
+    const Options& options = request.Of("quantize");
+    absl::StrAppend(&text, ", ", options.String("method"), " W", options.Int("weight_bits"), "/A", options.Int("activation_bits"));
+  }
+  add("fit", "compensator", ", QwT ");
+  return text;
+}
+
+// The stages after the first: from here on there is a run, whose outcome is written whatever it is.
+absl::Status RunRest(const Plan& plan, RunContext& context, Values& values, RunResult* result) {
+  for (size_t i = 1; i < plan.stages.size(); ++i) {
+    StageRecord record;
+    absl::Status status = RunStage(plan.stages[i], context, values, &record);
+    QWT_RETURN_IF_ERROR(Annotate(status, absl::IsCancelled(status) ? "stopped" : plan.stages[i].name));
+    QWT_LOG(INFO) << record.name << ": " << record.seconds << " s" << (record.cached ? ", from the store" : "");
+    result->stages.push_back(record);
+    if (context.comm.rank() == 0) PrintStage(record);
+  }
+  return absl::OkStatus();
+}
+
+int Execute(const Plan& plan, const RunArguments& arguments, Communicator& comm) {
+  const bool first_rank = comm.rank() == 0;
+  auto store = ArtifactStore::Open(plan.request.Of("runtime").String("store"));
+  if (!store.ok()) return Fail(store.status(), kRequestWrong, comm);
+  Progress progress(first_rank);
+  RunContext context{plan.request, comm, **store, plan.threads, progress};
+  RunResult result;
+  result.name = plan.request.name;
+  result.ranks = comm.size();
+  result.threads = plan.threads;
+  result.config_sha256 = Sha256(plan.request.ToYaml());
+
+  if (first_rank) std::cout << Headline(plan) << "\n" << std::endl;
+  Values values;
+  StageRecord loading;
+  absl::Status status = RunStage(plan.stages[0], context, values, &loading);
+  if (!status.ok()) return Fail(status, IsRequestWrong(status) ? kRequestWrong : kRunFailed, comm);
+  result.stages.push_back(loading);
+  if (first_rank) PrintStage(loading);
+
+  RunFolder folder;
+  if (first_rank) {
+    auto opened = RunFolder::Create(arguments.out, plan.request);
+    if (!opened.ok()) return Fail(opened.status(), kRequestWrong, comm);
+    folder = *std::move(opened);
+  }
+  status = RunRest(plan, context, values, &result);
+  AddValues(values, &result);
+  if (first_rank) {
+    absl::Status written = folder.Write(values, status, &result);
+    if (status.ok()) status = written;
+  }
+  if (!status.ok()) return Fail(status, kRunFailed, comm);
+  if (first_rank) std::cout << "\n" << ResultToTable(result) << "\n  written to " << folder.path() << std::endl;
+  return kDone;
+}
+
+}  // namespace
+
+int Run(const RunArguments& arguments) {
+  auto comm = JoinRanks();
+  if (!comm.ok()) {
+    std::cerr << "error: " << comm.status().message() << std::endl;
+    return kRunFailed;
+  }
+  if ((*comm)->size() > 1) SetLogRank((*comm)->rank());
+  auto plan = MakePlan(arguments.config, arguments.overrides, (*comm)->size(), LocalRanks());
+  if (!plan.ok()) return Fail(plan.status(), kRequestWrong, **comm);
+  if (arguments.dry_run) {
+    if ((*comm)->rank() == 0) std::cout << Headline(*plan) << " (dry run: nothing is computed or written)\n\n" << DescribePlan(*plan);
+    return kDone;
+  }
+  return Execute(*plan, arguments, **comm);
+}
+
+}  // namespace qwt

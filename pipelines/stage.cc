@@ -1,0 +1,112 @@
+#include "pipelines/stage.h"
+
+#include "ATen/ops/zeros.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+
+namespace qwt {
+namespace {
+
+const char* SplitName(Split split) { return split == Split::kTrain ? "train" : "eval"; }
+
+Preset RequestedPreset(const Request& request) { return *FindPreset(request.Of("dataset").String("preset")); }
+
+absl::StatusOr<std::shared_ptr<const Dataset>> OpenSplit(Planning& planning, Split split) {
+  auto [entry, added] = planning.datasets.try_emplace(SplitName(split));
+  if (added) {
+    const Options& options = planning.request.Of("dataset");
+    QWT_ASSIGN_OR_RETURN(auto component, DatasetRegistry::Get().Find(options.String("name")));
+    QWT_ASSIGN_OR_RETURN(std::unique_ptr<Dataset> dataset, component->create(options, split));
+    entry->second = std::move(dataset);
+  }
+  return entry->second;
+}
+
+// Empty where the stage that makes the value could not be planned; the plan is then thrown away with its problems.
+std::string MadeBy(const Planning& planning, const std::string& value) {
+  auto found = planning.made.find(value);
+  return found == planning.made.end() ? "" : found->second;
+}
+
+}  // namespace
+
+StoreKey StageKey(const std::string& stage, int version, const Planning& planning, const std::vector<std::string>& sections,
+                  const std::vector<std::string>& needs, const ImageList* images) {
+  StoreKey key(stage, version);
+  for (const std::string& section : sections) key.Add(section, planning.request.Of(section).ResultText());
+  for (const std::string& value : needs) key.Add(value, MadeBy(planning, value));
+  if (images != nullptr) {
+    const Preset preset = RequestedPreset(planning.request);
+    key.Add("images", images->fingerprint);
+    key.Add("transform", absl::StrCat("eval ", planning.graph.height, "x", planning.graph.width, " crop_pct ", preset.crop_pct,
+                                      " mean ", absl::StrJoin(preset.mean, " "), " std ", absl::StrJoin(preset.std, " ")));
+    key.Add("batch_size", absl::StrCat(planning.request.Of("runtime").Int("batch_size")));
+  }
+  return key;
+}
+
+ImageList PlanImages(Planning& planning, Split split, int64_t count, Order order, const std::string& where, Problems* problems) {
+  ImageList images;
+  auto dataset = OpenSplit(planning, split);
+  if (!dataset.ok()) {
+    problems->Add(planning.request.Of("dataset").Where("name"), std::string(dataset.status().message()));
+    return images;
+  }
+  if (*dataset == nullptr) return images;  // reported when it was opened first
+  images.dataset = *dataset;
+  auto indices = SelectImages(*images.dataset, count, order, planning.request.seed);
+  if (!indices.ok()) {
+    problems->Add(where, std::string(indices.status().message()));
+    return images;
+  }
+  images.indices = *std::move(indices);
+  auto fingerprint = images.dataset->Fingerprint(images.indices);
+  if (!fingerprint.ok()) {
+    problems->Add(where, std::string(fingerprint.status().message()));
+    return images;
+  }
+  images.fingerprint = *std::move(fingerprint);
+  return images;
+}
+
+std::unique_ptr<Loader> MakeLoader(const RunContext& context, const ImageList& images, const Graph& graph) {
+  LoaderOptions options;
+  options.batch_size = context.request.Of("runtime").Int("batch_size");
+  options.height = graph.height;
+  options.width = graph.width;
+  options.preset = RequestedPreset(context.request);
+  options.rank = context.comm.rank();
+  options.world_size = context.comm.size();
+  options.workers = context.threads;
+  options.prefetch = 2 * context.threads;
+  return std::make_unique<Loader>(*images.dataset, images.indices, options);
+}
+
+absl::StatusOr<std::vector<std::optional<std::string>>> LookupEntries(RunContext& context, const std::vector<StoreKey>& keys) {
+  std::vector<std::optional<std::string>> payloads(keys.size());
+  at::Tensor there = at::zeros({static_cast<int64_t>(keys.size())}, at::kLong);
+  if (context.comm.rank() == 0) {
+    for (size_t i = 0; i < keys.size(); ++i) {
+      QWT_ASSIGN_OR_RETURN(payloads[i], context.store.Lookup(keys[i]));
+      there[i] = payloads[i].has_value() ? 1 : 0;
+    }
+  }
+  QWT_RETURN_IF_ERROR(context.comm.Broadcast(there, 0));
+  if (context.comm.rank() == 0) return payloads;
+  for (size_t i = 0; i < keys.size(); ++i) {
+    if (there[i].item<int64_t>() == 0) continue;
+    QWT_ASSIGN_OR_RETURN(payloads[i], context.store.Lookup(keys[i]));
+    if (payloads[i].has_value()) continue;
+    return absl::FailedPreconditionError(
+        absl::StrCat("rank ", context.comm.rank(), " does not find in its store '", context.store.root(),
+                     "' what rank 0 finds: all ranks need one folder, or each an empty one (runtime.store)"));
+  }
+  return payloads;
+}
+
+absl::Status StoreEntry(RunContext& context, const StoreKey& key, const TensorFile& file) {
+  if (context.comm.rank() != 0) return absl::OkStatus();
+  return context.store.Put(key, [&](const std::string& path) { return WriteSafetensors(path, file); }).status();
+}
+
+}  // namespace qwt

@@ -1,0 +1,61 @@
+// calibrate: a scale for every site, from the calibration images (algorithms sections 1 to 3).
+#include "absl/strings/str_cat.h"
+#include "models/cost.h"
+#include "pipelines/stage.h"
+#include "pipelines/stages/images_schema.h"
+#include "quant/calibrate.h"
+#include "quant/method.h"
+
+namespace qwt {
+namespace {
+
+class CalibrateStage : public Stage {
+ public:
+  std::vector<std::string> Sections() const override { return {"dataset", "calibrate", "quantize"}; }
+  std::vector<std::string> Needs(const Request&) const override { return {kParameters}; }
+  std::vector<std::string> Makes() const override { return {kCalibration}; }
+
+  PlannedStage Plan(Planning& planning, Problems* problems) const override {
+    PlannedStage plan;
+    plan.images = PlanTrainImages(planning, "calibrate", problems);
+    plan.keys = {StageKey("calibrate", 1, planning, {"quantize"}, {kParameters}, &plan.images)};
+    plan.entries = {"scales"};
+    planning.made[kCalibration] = plan.keys[0].hash();
+    // Every image's values at the widest node are held at once, with a copy while a scale is searched.
+    plan.memory_bytes = 2 * PeakActivationBytes(planning.graph, ImagesOfRank(plan.images, planning));
+    return plan;
+  }
+
+  absl::Status Run(const PlannedStage& plan, RunContext& context, Values& values, bool* cached) const override {
+    QWT_ASSIGN_OR_RETURN(auto payloads, LookupEntries(context, plan.keys));
+    if (payloads[0].has_value()) {
+      *cached = true;
+      QWT_ASSIGN_OR_RETURN(TensorFile file, ReadSafetensors(*payloads[0]));
+      QWT_ASSIGN_OR_RETURN(values.calibration, PlanFromTensors(file.tensors, file.metadata["specs"]));
+      return absl::OkStatus();
+    }
+    const Options& options = context.request.Of("quantize");
+    QWT_ASSIGN_OR_RETURN(auto component, QuantMethodRegistry::Get().Find(options.String("method")));
+    QWT_ASSIGN_OR_RETURN(std::unique_ptr<QuantMethod> method, component->create(options));
+    QWT_ASSIGN_OR_RETURN(QuantSpecs specs, method->Specs(values.graph));
+    QWT_ASSIGN_OR_RETURN(std::vector<at::Tensor> batches, LoadBatches(context, plan.images, values.graph));
+    int64_t reported = 0;
+    auto progress = [&](int64_t done, int64_t total) {
+      if (reported == 0) context.progress.Begin("calibrate", total, "nodes");
+      context.progress.Advance(done - reported);
+      reported = done;
+    };
+    QWT_ASSIGN_OR_RETURN(values.calibration, Calibrate(values.graph, values.parameters, specs, batches, context.comm,
+                                                       context.threads, progress));
+    TensorFile file;
+    PlanToTensors(values.calibration, &file.tensors, &file.metadata["specs"]);
+    return StoreEntry(context, plan.keys[0], file);
+  }
+};
+
+const bool registered = StageRegistry::Get().Register(
+    {{"calibrate", "Finds a scale for every quantisation site from images of the training split.", ImagesSchema(32)},
+     [](const Options&) { return std::make_unique<CalibrateStage>(); }});
+
+}  // namespace
+}  // namespace qwt

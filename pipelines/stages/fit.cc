@@ -1,0 +1,143 @@
+// fit: block by block, the compensation that best explains what quantisation lost, each on the output of the compensated prefix
+// (algorithms section 5). Every block's solution is stored as it is found, so a run that is stopped goes on after the last one.
+#include "absl/strings/str_cat.h"
+#include "core/tensor/parallel.h"
+#include "models/cost.h"
+#include "pipelines/stage.h"
+#include "pipelines/stages/images_schema.h"
+#include "quant/fake_quant_executor.h"
+#include "qwt/compensator.h"
+
+namespace qwt {
+namespace {
+
+Schema FitSchema() {
+  Schema schema = ImagesSchema(512);
+  schema.options.insert(schema.options.begin(),
+                        Option::String("method", "How the compensation is found.").OneOf({"qwt"}).Default("qwt"));
+  return schema;
+}
+
+// One fit: the network in both precisions and the images' values before the current block.
+class BlockwiseFit {
+ public:
+  BlockwiseFit(RunContext& context, const QuantizedModel& model, const Compensator& compensator)
+      : context_(context), model_(model), compensator_(compensator), float_(MakeFloatExecutor(model.parameters)) {}
+
+  absl::Status Start(const ImageList& images) {
+    QWT_ASSIGN_OR_RETURN(quantized_, MakeFakeQuantExecutor(model_.graph, model_.parameters, model_.plan));
+    QWT_ASSIGN_OR_RETURN(values_, LoadBatches(context_, images, model_.graph));
+    return Each([&](int64_t i) -> absl::Status {
+      QWT_ASSIGN_OR_RETURN(values_[i], quantized_->Run(model_.graph.stem, values_[i]));
+      return absl::OkStatus();
+    });
+  }
+
+  // Solves the block where `solution` is null, else takes the one given; then moves the values past it.
+  absl::StatusOr<BlockSolution> Pass(int index, const BlockSolution* given, int64_t images) {
+    const Segment& block = model_.graph.blocks[index];
+    std::unique_ptr<BlockFit> fit;
+    if (given == nullptr) {
+      QWT_ASSIGN_OR_RETURN(fit, compensator_.Begin(model_.graph, index));
+    }
+    std::vector<at::Tensor> outputs(values_.size());
+    context_.progress.Begin(absl::StrCat(given == nullptr ? "fit " : "pass ", block.name), images, "images");
+    QWT_RETURN_IF_ERROR(Each([&](int64_t i) -> absl::Status {
+      QWT_ASSIGN_OR_RETURN(outputs[i], quantized_->Run(block, values_[i]));
+      if (fit != nullptr) {
+        QWT_ASSIGN_OR_RETURN(at::Tensor wanted, float_->Run(block, values_[i]));
+        QWT_RETURN_IF_ERROR(fit->Accumulate(values_[i], wanted, outputs[i]));
+      }
+      context_.progress.Advance(values_[i].size(0) * context_.comm.size());
+      return absl::OkStatus();
+    }));
+    BlockSolution solution;
+    if (fit != nullptr) {
+      QWT_RETURN_IF_ERROR(fit->Reduce(context_.comm));
+      QWT_ASSIGN_OR_RETURN(solution, fit->Solve());
+    } else {
+      solution = *given;
+    }
+    QWT_RETURN_IF_ERROR(Each([&](int64_t i) -> absl::Status {
+      values_[i] = compensator_.Apply(solution, values_[i], outputs[i]);
+      return absl::OkStatus();
+    }));
+    return solution;
+  }
+
+ private:
+  absl::Status Each(const std::function<absl::Status(int64_t)>& function) {
+    return ParallelFor(values_.size(), context_.threads, function);
+  }
+
+  RunContext& context_;
+  const QuantizedModel& model_;
+  const Compensator& compensator_;
+  std::unique_ptr<Executor> float_, quantized_;
+  std::vector<at::Tensor> values_;  // by batch of this rank: the input of the next block
+};
+
+class FitStage : public Stage {
+ public:
+  std::vector<std::string> Sections() const override { return {"dataset", "fit"}; }
+  std::vector<std::string> Needs(const Request&) const override { return {kQuantized}; }
+  std::vector<std::string> Makes() const override { return {kCompensation}; }
+
+  PlannedStage Plan(Planning& planning, Problems* problems) const override {
+    PlannedStage plan;
+    plan.images = PlanTrainImages(planning, "fit", problems);
+    const StoreKey whole = StageKey("fit", 1, planning, {"fit"}, {kQuantized}, &plan.images);
+    for (const Segment& block : planning.graph.blocks) {
+      plan.keys.push_back(StoreKey("fit.block", 1).Add("fit", whole.text()).Add("block", block.name));
+      plan.entries.push_back(block.name);
+    }
+    planning.made[kCompensation] = whole.hash();
+    plan.memory_bytes = FitBytes(planning.graph, ImagesOfRank(plan.images, planning),
+                                 planning.request.Of("runtime").Int("batch_size") * planning.threads);
+    return plan;
+  }
+
+  absl::Status Run(const PlannedStage& plan, RunContext& context, Values& values, bool* cached) const override {
+    QuantizedModel& model = *values.quantized;
+    const Options& options = context.request.Of("fit");
+    model.compensator = options.String("compensator");
+    QWT_ASSIGN_OR_RETURN(auto component, CompensatorRegistry::Get().Find(model.compensator));
+    QWT_ASSIGN_OR_RETURN(std::unique_ptr<Compensator> compensator, component->create(options));
+    QWT_ASSIGN_OR_RETURN(std::vector<BlockSolution> stored, StoredSolutions(plan, context));
+    *cached = stored.size() == plan.keys.size();
+    if (!*cached) {
+      BlockwiseFit fit(context, model, *compensator);
+      QWT_RETURN_IF_ERROR(fit.Start(plan.images));
+      for (size_t i = 0; i < plan.keys.size(); ++i) {
+        const bool known = i < stored.size();
+        QWT_ASSIGN_OR_RETURN(BlockSolution solution, fit.Pass(i, known ? &stored[i] : nullptr, plan.images.indices.size()));
+        if (known) continue;
+        QWT_RETURN_IF_ERROR(StoreEntry(context, plan.keys[i], SolutionToFile(solution)));
+        stored.push_back(std::move(solution));
+      }
+    }
+    model.compensation = std::move(stored);
+    return absl::OkStatus();
+  }
+
+ private:
+  // Those of the first blocks that are all in the store.
+  static absl::StatusOr<std::vector<BlockSolution>> StoredSolutions(const PlannedStage& plan, RunContext& context) {
+    std::vector<BlockSolution> solutions;
+    QWT_ASSIGN_OR_RETURN(auto payloads, LookupEntries(context, plan.keys));
+    for (const auto& payload : payloads) {
+      if (!payload.has_value()) break;
+      QWT_ASSIGN_OR_RETURN(TensorFile file, ReadSafetensors(*payload));
+      QWT_ASSIGN_OR_RETURN(BlockSolution solution, SolutionFromFile(file));
+      solutions.push_back(std::move(solution));
+    }
+    return solutions;
+  }
+};
+
+const bool registered = StageRegistry::Get().Register(
+    {{"fit", "Fits the compensation of every block on images of the training split.", FitSchema()},
+     [](const Options&) { return std::make_unique<FitStage>(); }});
+
+}  // namespace
+}  // namespace qwt

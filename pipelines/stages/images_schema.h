@@ -1,0 +1,18 @@
+// What calibrate and fit share: which training images they take.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "pipelines/stage.h"
+
+namespace qwt {
+
+// images, order, transform.
+Schema ImagesSchema(int64_t default_images);
+ImageList PlanTrainImages(Planning& planning, const std::string& section, Problems* problems);
+int64_t ImagesOfRank(const ImageList& images, const Planning& planning);
+// All of this rank's images at once: one tensor a batch, [n, 3, height, width].
+absl::StatusOr<std::vector<at::Tensor>> LoadBatches(RunContext& context, const ImageList& images, const Graph& graph);
+
+}  // namespace qwt

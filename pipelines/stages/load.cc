@@ -1,0 +1,54 @@
+// load: the network as a graph and its float parameters.
+#include "absl/strings/str_cat.h"
+#include "core/base/sha256.h"
+#include "models/parameters.h"
+#include "pipelines/stage.h"
+
+namespace qwt {
+namespace {
+
+class LoadStage : public Stage {
+ public:
+  std::vector<std::string> Sections() const override { return {"model"}; }
+  std::vector<std::string> Needs(const Request&) const override { return {}; }
+  std::vector<std::string> Makes() const override { return {kParameters}; }
+
+  PlannedStage Plan(Planning& planning, Problems* problems) const override {
+    PlannedStage plan;
+    const Options& options = planning.request.Of("model");
+    auto component = ModelRegistry::Get().Find(options.String("name"));
+    auto graph = component.ok() ? (*component)->create(options) : component.status();
+    if (!graph.ok()) {
+      problems->Add(options.Where("name"), std::string(graph.status().message()));
+    } else {
+      planning.graph = *std::move(graph);
+    }
+    auto weights = Sha256OfFile(options.String("weights"));
+    if (!weights.ok()) {
+      problems->Add(options.Where("weights"), std::string(weights.status().message()));
+      return plan;
+    }
+    planning.made[kParameters] =
+        StoreKey("load", 1).Add("graph", GraphToJson(planning.graph)).Add("weights", *weights).hash();
+    for (const ParameterSpec& parameter : planning.graph.parameters) {
+      int64_t numel = 1;
+      for (int64_t size : parameter.shape) numel *= size;
+      plan.memory_bytes += numel * sizeof(float);
+    }
+    return plan;
+  }
+
+  absl::Status Run(const PlannedStage&, RunContext& context, Values& values, bool*) const override {
+    const Options& options = context.request.Of("model");
+    QWT_ASSIGN_OR_RETURN(auto component, ModelRegistry::Get().Find(options.String("name")));
+    QWT_ASSIGN_OR_RETURN(values.graph, component->create(options));
+    QWT_ASSIGN_OR_RETURN(values.parameters, LoadParameters(options.String("weights"), values.graph));
+    return absl::OkStatus();
+  }
+};
+
+const bool registered = StageRegistry::Get().Register(
+    {{"load", "Builds the network and reads its weights.", {}}, [](const Options&) { return std::make_unique<LoadStage>(); }});
+
+}  // namespace
+}  // namespace qwt

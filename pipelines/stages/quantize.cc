@@ -1,0 +1,73 @@
+// quantize: the method's rewrites and the quantised weights: a network that runs in low precision (algorithms section 4).
+#include "pipelines/stage.h"
+#include "quant/calibrate.h"
+#include "quant/method.h"
+
+namespace qwt {
+namespace {
+
+constexpr char kParameterPrefix[] = "parameters/";
+
+class QuantizeStage : public Stage {
+ public:
+  std::vector<std::string> Sections() const override { return {"quantize"}; }
+  std::vector<std::string> Needs(const Request&) const override { return {kParameters, kCalibration}; }
+  std::vector<std::string> Makes() const override { return {kQuantized}; }
+
+  PlannedStage Plan(Planning& planning, Problems*) const override {
+    PlannedStage plan;
+    plan.keys = {StageKey("quantize", 1, planning, {"quantize"}, {kParameters, kCalibration}, nullptr)};
+    plan.entries = {"weights and scales"};
+    planning.made[kQuantized] = plan.keys[0].hash();
+    for (const ParameterSpec& parameter : planning.graph.parameters) {
+      int64_t numel = 1;
+      for (int64_t size : parameter.shape) numel *= size;
+      plan.memory_bytes += 2 * numel * sizeof(float);  // rewritten and fake-quantised
+    }
+    return plan;
+  }
+
+  absl::Status Run(const PlannedStage& plan, RunContext& context, Values& values, bool* cached) const override {
+    QuantizedModel& model = values.quantized.emplace();
+    model.graph = values.graph;
+    QWT_ASSIGN_OR_RETURN(auto payloads, LookupEntries(context, plan.keys));
+    if (payloads[0].has_value()) {
+      *cached = true;
+      return Restore(*payloads[0], &model);
+    }
+    model.parameters = values.parameters;
+    model.plan = values.calibration;
+    const Options& options = context.request.Of("quantize");
+    QWT_ASSIGN_OR_RETURN(auto component, QuantMethodRegistry::Get().Find(options.String("method")));
+    QWT_ASSIGN_OR_RETURN(std::unique_ptr<QuantMethod> method, component->create(options));
+    QWT_ASSIGN_OR_RETURN(QuantSpecs specs, method->Specs(model.graph));
+    QWT_RETURN_IF_ERROR(method->Rewrite(model.graph, &model.parameters, &model.plan));
+    QWT_RETURN_IF_ERROR(SolveWeights(model.graph, model.parameters, specs, context.threads, &model.plan));
+    TensorFile file;
+    PlanToTensors(model.plan, &file.tensors, &file.metadata["specs"]);
+    for (const auto& [name, tensor] : model.parameters) file.tensors[kParameterPrefix + name] = tensor.contiguous();
+    return StoreEntry(context, plan.keys[0], file);
+  }
+
+ private:
+  static absl::Status Restore(const std::string& payload, QuantizedModel* model) {
+    QWT_ASSIGN_OR_RETURN(TensorFile file, ReadSafetensors(payload));
+    TensorMap plan;
+    for (auto& [name, tensor] : file.tensors) {
+      if (name.rfind(kParameterPrefix, 0) == 0) {
+        model->parameters[name.substr(sizeof(kParameterPrefix) - 1)] = tensor;
+      } else {
+        plan[name] = tensor;
+      }
+    }
+    QWT_ASSIGN_OR_RETURN(model->plan, PlanFromTensors(plan, file.metadata["specs"]));
+    return absl::OkStatus();
+  }
+};
+
+const bool registered = StageRegistry::Get().Register(
+    {{"quantize", "Rewrites the network as the method asks and quantises its weights.", {}},
+     [](const Options&) { return std::make_unique<QuantizeStage>(); }});
+
+}  // namespace
+}  // namespace qwt

@@ -1,0 +1,39 @@
+// What stages hand on: each value made by one stage, read by later ones.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "ATen/core/Tensor.h"
+#include "core/tensor/safetensors.h"
+#include "models/graph.h"
+#include "quant/plan.h"
+#include "qwt/quantized_model.h"
+
+namespace qwt {
+
+// One model's accuracy on the evaluation images.
+struct Evaluation {
+  std::string model;       // "float", "quantized", "compensated"
+  at::Tensor predictions;  // int64 [images]: the class with the highest logit
+  at::Tensor top1, top5;   // uint8 [images]: whether the label is that class, is among the five highest
+  double images_per_second = 0;  // of the run that computed it
+};
+
+// The names of values as stages declare them.
+inline constexpr char kParameters[] = "parameters";      // graph and float parameters
+inline constexpr char kCalibration[] = "calibration";    // the plan of the first pass
+inline constexpr char kQuantized[] = "quantized";        // the quantised model
+inline constexpr char kCompensation[] = "compensation";  // in the quantised model
+inline constexpr char kEvaluation[] = "evaluation";
+
+struct Values {
+  Graph graph;
+  TensorMap parameters;
+  QuantPlan calibration;
+  std::optional<QuantizedModel> quantized;
+  std::vector<Evaluation> evaluations;
+};
+
+}  // namespace qwt

@@ -1,0 +1,140 @@
+// A run as a user makes it: what it leaves, that a second one computes nothing, and that its saved model evaluates the same.
+#include <filesystem>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/integration/quickstart.h"
+
+namespace qwt {
+namespace {
+
+using nlohmann::json;
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+std::vector<std::string> Keys(const json& object) {
+  std::vector<std::string> keys;
+  for (const auto& [key, value] : object.items()) keys.push_back(key);
+  return keys;
+}
+
+TEST(QuickstartTest, LeavesAResultOfSchemaOneAndItsFiles) {
+  const std::string folder = TestFolder("whole");
+  const ProgramResult run = RunProgram(ShortQuickstart(folder));
+  ASSERT_EQ(run.exit_code, 0) << run.err;
+  EXPECT_EQ(run.err, "");
+  EXPECT_THAT(run.out, HasSubstr("quickstart: vit on fashion_mnist, repq_vit W3/A3, QwT linear"));
+  EXPECT_THAT(run.out, HasSubstr("  model          top-1   95 % interval    top-5       size   images/s\n"));
+  for (const char* name : {"config.yaml", "run.log", "result.json", "model.safetensors", "report.html"}) {
+    EXPECT_GT(ReadFile(folder + "/out/" + name).size(), 0u) << name;
+  }
+  const json result = ResultIn(folder + "/out");
+  ASSERT_TRUE(result.is_object());
+  EXPECT_THAT(Keys(result), ElementsAre("blocks", "config_sha256", "environment", "error", "evaluation", "name", "schema",
+                                        "size_mb", "stages", "status"));
+  EXPECT_EQ(result["schema"], 1);
+  EXPECT_EQ(result["name"], "quickstart");
+  EXPECT_EQ(result["status"], "ok");
+  EXPECT_TRUE(result["error"].is_null());
+  EXPECT_THAT(Keys(result["evaluation"]), ElementsAre("compensated", "float", "quantized"));
+  for (const auto& [model, score] : result["evaluation"].items()) {
+    EXPECT_THAT(Keys(score), ElementsAre("images", "top1", "top1_ci95", "top5"));
+    EXPECT_EQ(score["images"], 100);
+    EXPECT_GT(score["top1"], 70) << model;
+    EXPECT_GE(score["top5"], score["top1"]);
+    EXPECT_LT(score["top1_ci95"][0], score["top1"]);
+    EXPECT_GT(score["top1_ci95"][1], score["top1"]);
+  }
+  EXPECT_EQ(result["size_mb"]["quantized"], 0.305128);    // the reference's figures for this network at W3
+  EXPECT_EQ(result["size_mb"]["compensated"], 0.418024);
+  ASSERT_EQ(result["blocks"].size(), 6u);
+  for (const json& block : result["blocks"]) {
+    EXPECT_EQ(block["kept"], true);
+    EXPECT_GT(block["r2"], 0);
+    EXPECT_LT(block["mse_after"], block["mse_before"]);
+    EXPECT_GE(block["condition"], 1);
+  }
+  std::vector<std::string> stages;
+  for (const json& stage : result["stages"]) {
+    stages.push_back(stage["name"]);
+    EXPECT_THAT(Keys(stage), ElementsAre("cached", "images", "images_per_second", "name", "peak_bytes", "seconds"));
+    EXPECT_EQ(stage["cached"], false);
+    EXPECT_GT(stage["peak_bytes"], 0);
+  }
+  EXPECT_THAT(stages, ElementsAre("load", "calibrate", "quantize", "fit", "evaluate"));
+  EXPECT_THAT(Keys(result["environment"]), ElementsAre("device", "libtorch", "ranks", "threads", "version"));
+}
+
+TEST(QuickstartTest, ASecondRunTakesEveryStageFromTheStore) {
+  const std::string folder = TestFolder("twice");
+  ASSERT_EQ(RunProgram(ShortQuickstart(folder)).exit_code, 0);
+  const json first = ResultIn(folder + "/out");
+  ASSERT_EQ(RunProgram(ShortQuickstart(folder)).exit_code, 0);
+  const json second = ResultIn(folder + "/out");
+  EXPECT_EQ(first["evaluation"], second["evaluation"]);
+  EXPECT_EQ(first["blocks"], second["blocks"]);
+  for (const json& stage : second["stages"]) EXPECT_EQ(stage["cached"], stage["name"] != "load") << stage;
+}
+
+TEST(QuickstartTest, TheSameSeedTwiceGivesTheSameModelToTheLastBit) {
+  const std::string one = TestFolder("one"), two = TestFolder("two");
+  ASSERT_EQ(RunProgram(ShortQuickstart(one, {"fit.order=random"})).exit_code, 0);
+  ASSERT_EQ(RunProgram(ShortQuickstart(two, {"fit.order=random", "runtime.threads=2"})).exit_code, 0);
+  EXPECT_EQ(ResultIn(one + "/out")["evaluation"], ResultIn(two + "/out")["evaluation"]);
+  EXPECT_EQ(ResultIn(one + "/out")["blocks"], ResultIn(two + "/out")["blocks"]);
+  const std::string other = TestFolder("other");
+  ASSERT_EQ(RunProgram(ShortQuickstart(other, {"fit.order=random", "seed=1"})).exit_code, 0);
+  EXPECT_NE(ResultIn(one + "/out")["blocks"], ResultIn(other + "/out")["blocks"]);
+}
+
+TEST(QuickstartTest, TheSavedModelEvaluatesTheSameWithoutCalibration) {
+  const std::string folder = TestFolder("saved");
+  ASSERT_EQ(RunProgram(ShortQuickstart(folder)).exit_code, 0);
+  WriteFile(folder + "/again.yaml",
+            "name: again\nstages: [load_quantized, evaluate]\nload_quantized: {file: " + folder +
+                "/out/model.safetensors}\ndataset: {name: fashion_mnist, preset: fashion_mnist}\n"
+                "evaluate: {models: [quantized, compensated], images: 100}\nruntime: {store: " +
+                folder + "/other_store}\n");
+  const ProgramResult again = RunProgram({"pipelines/run", folder + "/again.yaml", "--out=" + folder + "/again"});
+  ASSERT_EQ(again.exit_code, 0) << again.err;
+  const json first = ResultIn(folder + "/out"), second = ResultIn(folder + "/again");
+  for (const char* model : {"quantized", "compensated"}) EXPECT_EQ(first["evaluation"][model], second["evaluation"][model]);
+  EXPECT_EQ(second["size_mb"]["compensated"], 0.418024);
+}
+
+TEST(QuickstartTest, TheWrittenConfigRunsAgainAsItIs) {
+  const std::string folder = TestFolder("config");
+  ASSERT_EQ(RunProgram(ShortQuickstart(folder)).exit_code, 0);
+  const ProgramResult again = RunProgram({"pipelines/run", folder + "/out/config.yaml", "--out=" + folder + "/again"});
+  ASSERT_EQ(again.exit_code, 0) << again.err;
+  EXPECT_EQ(ResultIn(folder + "/out")["config_sha256"], ResultIn(folder + "/again")["config_sha256"]);
+  EXPECT_EQ(ReadFile(folder + "/out/config.yaml"), ReadFile(folder + "/again/config.yaml"));
+}
+
+TEST(QuickstartTest, ADryRunSaysWhatWouldBeDoneAndWritesNothing) {
+  const std::string folder = TestFolder("dry");
+  ProgramResult run = RunProgram(ShortQuickstart(folder, {"--dry_run"}));
+  ASSERT_EQ(run.exit_code, 0) << run.err;
+  EXPECT_THAT(run.out, HasSubstr("fit                  64  0 of 6"));
+  EXPECT_THAT(run.out, HasSubstr("evaluate            100  0 of 3"));
+  EXPECT_TRUE(std::filesystem::is_empty(folder));
+  ASSERT_EQ(RunProgram(ShortQuickstart(folder)).exit_code, 0);
+  run = RunProgram(ShortQuickstart(folder, {"--dry_run", "evaluate.images=50"}));
+  EXPECT_THAT(run.out, HasSubstr("fit                  64  6 of 6"));
+  EXPECT_THAT(run.out, HasSubstr("evaluate             50  0 of 3"));
+}
+
+TEST(QuickstartTest, HelpAndUsage) {
+  ProgramResult help = RunProgram({"pipelines/run", "--help"});
+  EXPECT_EQ(help.exit_code, 0);
+  for (const char* word : {"config", "--nproc", "--out", "--dry_run", "130 interrupted"}) EXPECT_THAT(help.out, HasSubstr(word));
+  ProgramResult none = RunProgram({"pipelines/run"});
+  EXPECT_EQ(none.exit_code, 2);
+  EXPECT_THAT(none.err, HasSubstr("config is required"));
+  ProgramResult unknown = RunProgram({"pipelines/run", "configs/quickstart.yaml", "--nprocs=2"});
+  EXPECT_EQ(unknown.exit_code, 2);
+  EXPECT_THAT(unknown.err, HasSubstr("--nprocs=2"));
+}
+
+}  // namespace
+}  // namespace qwt
