@@ -11,8 +11,8 @@ namespace qwt {
 
 absl::StatusOr<Plan> MakePlan(const std::string& config_path, const std::vector<std::string>& overrides, int world_size,
                               int local_ranks) {
-  QWT_ASSIGN_OR_RETURN(ConfigNode config, LoadConfig(config_path, overrides, {{kHomeVariable, HomeFolder()}}));
   Problems problems;
+  QWT_ASSIGN_OR_RETURN(ConfigNode config, LoadConfig(config_path, overrides, {{kHomeVariable, HomeFolder()}}, &problems));
   Plan plan;
   plan.request = CheckRequest(config, &problems);
   QWT_RETURN_IF_ERROR(problems.ToStatus());

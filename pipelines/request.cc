@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "core/base/log.h"
 #include "core/base/strings.h"
 #include "data/dataset.h"
@@ -59,8 +60,8 @@ const RegistryBase::Description* FindComponent(const RegistryBase& registry, con
 
 // The section's schema with its selector and the options of the component that the config chooses.
 Schema FullSchema(const Section& section, const ConfigNode& node, Problems* problems) {
-  Schema schema;
   if (section.components == nullptr) return section.schema;
+  Schema schema;
   std::vector<RegistryBase::Description> components = section.components->Descriptions();
   std::vector<std::string> names;
   for (const auto& component : components) names.push_back(component.name);
@@ -74,7 +75,7 @@ Schema FullSchema(const Section& section, const ConfigNode& node, Problems* prob
   } else {
     // Its options are unknown, so nothing else in the section can be judged.
     problems->Add(chosen->Where(), absl::StrCat("unknown ", section.components->kind(), " '", chosen->scalar(), "'",
-                                                DidYouMean(chosen->scalar(), names), "; there are: ", JoinNames(names)));
+                                                DidYouMean(chosen->scalar(), names), "; there are: ", absl::StrJoin(names, ", ")));
     schema.options.clear();
   }
   return schema;
@@ -102,7 +103,7 @@ void CheckOrder(const Request& request, const std::string& where, Problems* prob
         if (std::find(makes.begin(), makes.end(), value) != makes.end()) makers.push_back(candidate.name);
       }
       problems->Add(where, absl::StrCat("stage '", name, "' needs the ", value, ", which no stage before it makes; put ",
-                                        JoinNames(makers, " or "), " before it"));
+                                        absl::StrJoin(makers, " or "), " before it"));
     }
     for (const std::string& value : stage->Makes()) made.push_back(value);
   }
@@ -138,7 +139,7 @@ const Options& Request::Of(const std::string& section) const {
 }
 
 std::string Request::ToYaml() const {
-  std::string yaml = absl::StrCat("name: ", YamlScalar(name), "\nseed: ", seed, "\nstages: [", JoinNames(stages), "]\n");
+  std::string yaml = top.ToYaml(0);
   for (const auto& [section, options] : sections) absl::StrAppend(&yaml, section, ":\n", options.ToYaml(2));
   return yaml;
 }
@@ -149,7 +150,10 @@ Request CheckRequest(const ConfigNode& config, Problems* problems) {
   std::vector<Section> sections = AllSections();
   std::vector<std::string> section_names;
   for (const Section& section : sections) section_names.push_back(section.name);
-  Options top = CheckOptions(config, TopLevelSchema(), problems, section_names);
+  Schema top_schema = TopLevelSchema();
+  top_schema.sections = section_names;
+  request.top = CheckOptions(config, top_schema, problems);
+  const Options& top = request.top;
   const bool top_is_sound = problems->lines().size() == problems_before;
 
   std::vector<std::string> used = {"runtime"};
@@ -166,7 +170,7 @@ Request CheckRequest(const ConfigNode& config, Problems* problems) {
     const ConfigNode* node = config.kind() == ConfigNode::Kind::kMap ? config.Find(section.name) : nullptr;
     const bool needed = std::find(used.begin(), used.end(), section.name) != used.end();
     if (node == nullptr && !needed) continue;
-    const ConfigNode absent = ConfigNode::Absent(section.name, config.location());
+    const ConfigNode absent = ConfigNode::EmptyMap(section.name, config.location());
     Schema schema = FullSchema(section, node == nullptr ? absent : *node, problems);
     if (schema.options.empty()) continue;
     Options options = CheckOptions(node == nullptr ? absent : *node, schema, problems);

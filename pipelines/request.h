@@ -31,6 +31,7 @@ struct Request {
   std::string name;
   uint64_t seed = 0;
   std::vector<std::string> stages;
+  Options top;                              // name, seed and stages as options
   std::map<std::string, Options> sections;  // those of the stages, and runtime
 
   const Options& Of(const std::string& section) const;  // must be there

@@ -6,7 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "core/base/files.h"
 #include "core/base/log.h"
-#include "core/base/strings.h"
+#include "core/base/paths.h"
 #include "core/base/version.h"
 #include "pipelines/report.h"
 
@@ -24,7 +24,7 @@ std::string TimeStamp() {
 
 // Two runs that start in the same second get two folders.
 std::string FreshFolder(const std::string& name) {
-  const std::string path = ResolvePath(absl::StrCat("runs/", name, "/", TimeStamp()));
+  const std::string path = AbsolutePath(absl::StrCat("runs/", name, "/", TimeStamp()));
   std::string candidate = path;
   std::error_code error;
   for (int i = 2; std::filesystem::exists(candidate, error); ++i) candidate = absl::StrCat(path, "-", i);
@@ -35,7 +35,7 @@ std::string FreshFolder(const std::string& name) {
 
 absl::StatusOr<RunFolder> RunFolder::Create(const std::string& out, const Request& request) {
   RunFolder folder;
-  folder.path_ = out.empty() ? FreshFolder(request.name) : ResolvePath(out);
+  folder.path_ = out.empty() ? FreshFolder(request.name) : AbsolutePath(out);
   std::error_code error;
   std::filesystem::create_directories(folder.path_, error);
   absl::Status status = error ? ErrnoStatus(error.value(), absl::StrCat("make '", folder.path_, "'"))

@@ -133,7 +133,8 @@ std::vector<std::string> Names(const Schema& schema) {
 }
 
 void CheckKeys(const ConfigNode& node, const Schema& schema, Problems* problems) {
-  const std::vector<std::string> names = Names(schema);
+  std::vector<std::string> names = Names(schema);
+  names.insert(names.end(), schema.sections.begin(), schema.sections.end());
   for (const auto& [key, value] : node.map()) {
     if (Contains(names, key)) continue;
     const std::string allowed = names.empty() ? "none" : absl::StrJoin(names, ", ");

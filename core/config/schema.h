@@ -48,6 +48,7 @@ std::string AllowedValues(const Option& option);
 
 struct Schema {
   std::vector<Option> options;
+  std::vector<std::string> sections = {};  // further keys that may stand here, each checked against a schema of its own
 };
 
 // Both: for a section whose own options (`name`, `images`) stand beside those of the component it names. A name in both

@@ -51,8 +51,8 @@ ProgramResult Program::Wait() {
   ProgramResult result;
   if (WIFEXITED(status_)) result.exit_code = WEXITSTATUS(status_);
   if (WIFSIGNALED(status_)) result.signal = WTERMSIG(status_);
-  result.out = ReadFile(out_path_);
-  result.err = ReadFile(err_path_);
+  result.out = Contents(out_path_);
+  result.err = Contents(err_path_);
   return result;
 }
 
@@ -60,14 +60,14 @@ ProgramResult RunProgram(const std::vector<std::string>& arguments, const std::m
   return Program(arguments, environment).Wait();
 }
 
-std::string ReadFile(const std::string& path) {
+std::string Contents(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   std::ostringstream content;
   content << file.rdbuf();
   return content.str();
 }
 
-void WriteFile(const std::string& path, const std::string& content) {
+void MakeFile(const std::string& path, const std::string& content) {
   std::ofstream file(path, std::ios::binary);
   file << content;
   ASSERT_TRUE(file.flush().good()) << path;

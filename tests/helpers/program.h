@@ -33,8 +33,8 @@ class Program {
 
 ProgramResult RunProgram(const std::vector<std::string>& arguments, const std::map<std::string, std::string>& environment = {});
 
-std::string ReadFile(const std::string& path);  // "" where it cannot be read
-void WriteFile(const std::string& path, const std::string& content);
+std::string Contents(const std::string& path);  // "" where it cannot be read
+void MakeFile(const std::string& path, const std::string& content);
 std::string TestFolder(const std::string& name);  // a fresh folder under the test's temporary one
 
 }  // namespace qwt

@@ -19,7 +19,7 @@ inline std::vector<std::string> ShortQuickstart(const std::string& folder, const
 }
 
 inline nlohmann::json ResultIn(const std::string& folder) {
-  return nlohmann::json::parse(ReadFile(folder + "/result.json"), nullptr, false);
+  return nlohmann::json::parse(Contents(folder + "/result.json"), nullptr, false);
 }
 
 }  // namespace qwt

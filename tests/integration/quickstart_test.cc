@@ -26,7 +26,7 @@ TEST(QuickstartTest, LeavesAResultOfSchemaOneAndItsFiles) {
   EXPECT_THAT(run.out, HasSubstr("quickstart: vit on fashion_mnist, repq_vit W3/A3, QwT linear"));
   EXPECT_THAT(run.out, HasSubstr("  model          top-1   95 % interval    top-5       size   images/s\n"));
   for (const char* name : {"config.yaml", "run.log", "result.json", "model.safetensors", "report.html"}) {
-    EXPECT_GT(ReadFile(folder + "/out/" + name).size(), 0u) << name;
+    EXPECT_GT(Contents(folder + "/out/" + name).size(), 0u) << name;
   }
   const json result = ResultIn(folder + "/out");
   ASSERT_TRUE(result.is_object());
@@ -90,7 +90,7 @@ TEST(QuickstartTest, TheSameSeedTwiceGivesTheSameModelToTheLastBit) {
 TEST(QuickstartTest, TheSavedModelEvaluatesTheSameWithoutCalibration) {
   const std::string folder = TestFolder("saved");
   ASSERT_EQ(RunProgram(ShortQuickstart(folder)).exit_code, 0);
-  WriteFile(folder + "/again.yaml",
+  MakeFile(folder + "/again.yaml",
             "name: again\nstages: [load_quantized, evaluate]\nload_quantized: {file: " + folder +
                 "/out/model.safetensors}\ndataset: {name: fashion_mnist, preset: fashion_mnist}\n"
                 "evaluate: {models: [quantized, compensated], images: 100}\nruntime: {store: " +
@@ -108,7 +108,7 @@ TEST(QuickstartTest, TheWrittenConfigRunsAgainAsItIs) {
   const ProgramResult again = RunProgram({"pipelines/run", folder + "/out/config.yaml", "--out=" + folder + "/again"});
   ASSERT_EQ(again.exit_code, 0) << again.err;
   EXPECT_EQ(ResultIn(folder + "/out")["config_sha256"], ResultIn(folder + "/again")["config_sha256"]);
-  EXPECT_EQ(ReadFile(folder + "/out/config.yaml"), ReadFile(folder + "/again/config.yaml"));
+  EXPECT_EQ(Contents(folder + "/out/config.yaml"), Contents(folder + "/again/config.yaml"));
 }
 
 TEST(QuickstartTest, ADryRunSaysWhatWouldBeDoneAndWritesNothing) {
