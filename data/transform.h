@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -13,9 +14,10 @@ namespace qwt {
 // How a family of networks wants its images (algorithms: resize the shorter side to int(size / crop_pct) bicubic, centre crop, /255, normalise).
 struct Preset {
   std::string name;
-  double crop_pct = 0;          // 0: no resize; the image must already have the network's size, but for `pad`
-  std::array<double, 3> mean;
-  std::array<double, 3> std;
+  double crop_pct = 0;  // 0: no resize; the image must already have the network's size, but for `pad`
+  std::array<double, 3> mean = {};
+  std::array<double, 3> std = {};
+  int64_t pad = 0;  // without resize: an image that is smaller by up to this much on each side gets black pixels there
 };
 absl::StatusOr<Preset> FindPreset(const std::string& name);  // deit, vit, swin, resnet, fashion_mnist; NotFound with the nearest
 std::vector<std::string> PresetNames();
