@@ -1,6 +1,7 @@
 // Components by name. A component registers itself in its own .cc (alwayslink = 1):
 //
-//   static const bool registered = DatasetRegistry::Get().Register({"fashion_mnist", "Fashion-MNIST (IDX files).", schema, factory});
+//   static const bool registered = DatasetRegistry::Get().Register({"fashion_mnist", "Fashion-MNIST (IDX files).",
+//   schema, factory});
 #pragma once
 
 #include <functional>
@@ -25,7 +26,7 @@ class RegistryBase {
 
   explicit RegistryBase(std::string kind);
   virtual ~RegistryBase() = default;
-  const std::string& kind() const { return kind_; }  // "model", "dataset", "quantiser", ...
+  const std::string& kind() const { return kind_; }           // "model", "dataset", "quantiser", ...
   virtual std::vector<Description> Descriptions() const = 0;  // by name
 
   static const std::vector<const RegistryBase*>& All();  // by kind
