@@ -49,9 +49,9 @@ absl::Status Check(const TensorMap& parameters, const Graph& graph) {
                                     DidYouMean(name, names)));
   }
   if (problems.empty()) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat("the parameters do not fit the model ", graph.name, " (", problems.size(),
-                                                 problems.size() == 1 ? " problem)" : " problems)", "\n  ",
-                                                 absl::StrJoin(problems, "\n  ")));
+  return absl::InvalidArgumentError(absl::StrCat("the parameters do not fit the model ", graph.name, " (",
+                                                 problems.size(), problems.size() == 1 ? " problem)" : " problems)",
+                                                 "\n  ", absl::StrJoin(problems, "\n  ")));
 }
 
 }  // namespace
