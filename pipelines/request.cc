@@ -8,7 +8,7 @@
 #include "core/base/strings.h"
 #include "data/dataset.h"
 #include "data/transform.h"
-#include "models/graph.h"
+#include "models/registry.h"
 #include "pipelines/stage.h"
 #include "quant/method.h"
 #include "qwt/compensator.h"

@@ -38,7 +38,7 @@ StoreKey StageKey(const std::string& stage, int version, const Planning& plannin
   if (images != nullptr) {
     const Preset preset = RequestedPreset(planning.request);
     key.Add("images", images->fingerprint);
-    key.Add("transform", absl::StrCat("eval ", planning.graph.height, "x", planning.graph.width, " crop_pct ", preset.crop_pct,
+    key.Add("transform", absl::StrCat("eval ", planning.graph.height, "x", planning.graph.width, " crop_pct ", preset.crop_pct, " pad ", preset.pad,
                                       " mean ", absl::StrJoin(preset.mean, " "), " std ", absl::StrJoin(preset.std, " ")));
     key.Add("batch_size", absl::StrCat(planning.request.Of("runtime").Int("batch_size")));
   }

@@ -2,6 +2,7 @@
 #include "absl/strings/str_cat.h"
 #include "core/base/sha256.h"
 #include "models/parameters.h"
+#include "models/registry.h"
 #include "pipelines/stage.h"
 
 namespace qwt {

@@ -1,0 +1,135 @@
+#include "core/comm/launcher.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <ctime>
+#include <string>
+#include <vector>
+
+namespace qwt {
+namespace {
+
+constexpr int kFailed = 1, kInterrupted = 130;
+constexpr time_t kGraceSeconds = 10;  // from SIGTERM to SIGKILL
+
+volatile sig_atomic_t interrupted = 0;
+void OnSignal(int) { interrupted = 1; }
+
+// A port that was free a moment ago; 0 where there is none.
+int FreePort() {
+  const int socket_fd = socket(AF_INET, SOCK_STREAM, 0);
+  sockaddr_in address = {};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t length = sizeof(address);
+  int port = 0;
+  if (bind(socket_fd, reinterpret_cast<sockaddr*>(&address), length) == 0 &&
+      getsockname(socket_fd, reinterpret_cast<sockaddr*>(&address), &length) == 0) {
+    port = ntohs(address.sin_port);
+  }
+  close(socket_fd);
+  return port;
+}
+
+pid_t StartRank(int rank, int ranks, int port, char** argv) {
+  const pid_t parent = getpid();
+  const pid_t pid = fork();
+  if (pid != 0) return pid;
+  // A group of its own: a terminal's Ctrl-C reaches the parent alone, which passes it on once. And no rank outlives the parent.
+  setpgid(0, 0);
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (getppid() != parent) _exit(kFailed);
+  const auto set = [](const char* name, int value) { setenv(name, std::to_string(value).c_str(), 1); };
+  set("RANK", rank);
+  set("LOCAL_RANK", rank);
+  set("WORLD_SIZE", ranks);
+  set("LOCAL_WORLD_SIZE", ranks);
+  set("MASTER_PORT", port);
+  setenv("MASTER_ADDR", "127.0.0.1", 1);
+  execv("/proc/self/exe", argv);
+  std::perror("starting a rank");
+  _exit(kFailed);
+}
+
+void SignalAll(const std::vector<pid_t>& pids, int signal) {
+  for (pid_t pid : pids) {
+    if (pid > 0) kill(pid, signal);
+  }
+}
+
+// What one rank's end means for all: 0 where it is well.
+int CodeOf(int rank, int status, bool stopping) {
+  if (WIFEXITED(status)) return WEXITSTATUS(status);
+  if (!stopping) std::fprintf(stderr, "error: rank %d was ended by signal %d\n", rank, WTERMSIG(status));
+  return kFailed;
+}
+
+// Waits for all ranks; the first code that is not 0 ends the others.
+int WaitForAll(std::vector<pid_t> pids) {
+  int code = 0;
+  size_t running = pids.size();
+  time_t stopping_since = 0;
+  bool passed_on = false;
+  const timespec pause = {0, 20'000'000};
+  while (running > 0) {
+    if (interrupted && !passed_on) {
+      passed_on = true;
+      SignalAll(pids, SIGINT);
+      stopping_since = time(nullptr);
+    }
+    if (stopping_since != 0 && time(nullptr) - stopping_since > kGraceSeconds) SignalAll(pids, SIGKILL);
+    int status = 0;
+    const pid_t ended = waitpid(-1, &status, WNOHANG);
+    if (ended <= 0) {
+      nanosleep(&pause, nullptr);
+      continue;
+    }
+    for (size_t rank = 0; rank < pids.size(); ++rank) {
+      if (pids[rank] != ended) continue;
+      pids[rank] = 0;
+      --running;
+      const int ended_with = CodeOf(static_cast<int>(rank), status, stopping_since != 0);
+      if (code == 0) code = ended_with;
+      if (ended_with != 0 && stopping_since == 0) {
+        SignalAll(pids, SIGTERM);
+        stopping_since = time(nullptr);
+      }
+    }
+  }
+  return passed_on ? kInterrupted : code;
+}
+
+}  // namespace
+
+int LaunchLocalRanks(int ranks, char** argv) {
+  const int port = FreePort();
+  if (port == 0) {
+    std::perror("error: no free port on 127.0.0.1 for the ranks to meet at");
+    return kFailed;
+  }
+  struct sigaction action = {};
+  action.sa_handler = OnSignal;
+  sigaction(SIGINT, &action, nullptr);
+  sigaction(SIGTERM, &action, nullptr);
+  std::vector<pid_t> pids;
+  for (int rank = 0; rank < ranks; ++rank) {
+    const pid_t pid = StartRank(rank, ranks, port, argv);
+    if (pid < 0) {
+      std::perror("error: cannot start a rank");
+      SignalAll(pids, SIGKILL);
+      return kFailed;
+    }
+    pids.push_back(pid);
+  }
+  return WaitForAll(std::move(pids));
+}
+
+}  // namespace qwt

@@ -1,0 +1,198 @@
+#include "core/store/store.h"
+
+#include <signal.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <cstdlib>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
+#include "absl/strings/str_split.h"
+#include "core/base/files.h"
+#include "core/base/log.h"
+#include "core/base/sha256.h"
+#include "core/base/status.h"
+
+namespace qwt {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr char kVersionFolder[] = "v1", kTemporaryFolder[] = "tmp";
+constexpr char kKeyFile[] = "key.txt", kPayloadFile[] = "payload", kRecordFile[] = "record.json";
+
+std::string HostName() {
+  char name[256] = {};
+  gethostname(name, sizeof(name) - 1);
+  return absl::StrReplaceAll(name, {{"/", "_"}, {"~", "_"}});
+}
+
+std::string EntryFolder(const std::string& root, const StoreKey& key) {
+  const std::string hash = key.hash();
+  return absl::StrCat(root, "/", kVersionFolder, "/", hash.substr(0, 2), "/", hash);
+}
+
+absl::Status FsStatus(const std::error_code& error, const std::string& what) {
+  return error ? ErrnoStatus(error.value(), what) : absl::OkStatus();
+}
+
+absl::Status MakeFolder(const std::string& path) {
+  std::error_code error;
+  fs::create_directories(path, error);
+  return FsStatus(error, absl::StrCat("make folder '", path, "'"));
+}
+
+// Temporary folders of processes of this host that are no more.
+void RemoveLeftovers(const std::string& folder) {
+  const std::string prefix = HostName() + "~";
+  std::error_code error;
+  for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
+    const std::string name = entry->path().filename();
+    int pid = 0;
+    if (name.rfind(prefix, 0) != 0) continue;
+    const std::vector<std::string> parts = absl::StrSplit(name.substr(prefix.size()), '~');
+    if (!absl::SimpleAtoi(parts[0], &pid) || pid == getpid() || kill(pid, 0) == 0 || errno != ESRCH) continue;
+    std::error_code ignored;
+    fs::remove_all(entry->path(), ignored);
+    QWT_LOG(INFO) << "store: removed what a stopped run left: " << entry->path().string();
+  }
+}
+
+// DataLoss with what is wrong with an entry; OK where it is whole.
+absl::Status Verify(const std::string& folder, const StoreKey& key) {
+  auto text = ReadFile(absl::StrCat(folder, "/", kKeyFile));
+  if (!text.ok() || *text != key.text()) return absl::DataLossError("key.txt is missing or is another entry's");
+  auto record = ReadFile(absl::StrCat(folder, "/", kRecordFile));
+  if (!record.ok()) return absl::DataLossError("record.json is missing: it was half written");
+  const nlohmann::json json = nlohmann::json::parse(*record, nullptr, /*allow_exceptions=*/false);
+  if (!json.is_object() || !json.contains("bytes") || !json["bytes"].is_number_integer() || !json.contains("sha256") ||
+      !json["sha256"].is_string()) {
+    return absl::DataLossError("record.json is damaged");
+  }
+  const std::string payload = absl::StrCat(folder, "/", kPayloadFile);
+  std::error_code error;
+  const uintmax_t bytes = fs::file_size(payload, error);
+  if (error) return absl::DataLossError("its payload is missing");
+  if (bytes != json["bytes"].get<uintmax_t>()) {
+    return absl::DataLossError(absl::StrCat("its payload has ", bytes, " bytes, ", json["bytes"].get<uintmax_t>(), " were written"));
+  }
+  auto sha256 = Sha256OfFile(payload);
+  if (!sha256.ok() || *sha256 != json["sha256"].get<std::string>()) return absl::DataLossError("its payload's checksum differs");
+  return absl::OkStatus();
+}
+
+// The folder, renamed away first so that no reader meets it half removed.
+void Drop(const std::string& root, const std::string& folder) {
+  static std::atomic<int> dropped{0};
+  const std::string away =
+      absl::StrCat(root, "/", kVersionFolder, "/", kTemporaryFolder, "/", HostName(), "~", getpid(), "~dropped~", dropped++);
+  std::error_code error;
+  fs::rename(folder, away, error);
+  fs::remove_all(error ? folder : away, error);
+}
+
+// Removes a temporary folder, whatever became of it.
+class Cleanup {
+ public:
+  explicit Cleanup(std::string folder) : folder_(std::move(folder)) {}
+  ~Cleanup() {
+    std::error_code error;
+    fs::remove_all(folder_, error);
+  }
+
+ private:
+  std::string folder_;
+};
+
+// key.txt, payload and record.json, each synced.
+absl::Status Fill(const std::string& folder, const StoreKey& key, const std::function<absl::Status(const std::string& path)>& write) {
+  QWT_RETURN_IF_ERROR(MakeFolder(folder));
+  QWT_RETURN_IF_ERROR(WriteAndSync(absl::StrCat(folder, "/", kKeyFile), {key.text()}));
+  const std::string payload = absl::StrCat(folder, "/", kPayloadFile);
+  QWT_RETURN_IF_ERROR(write(payload));
+  QWT_RETURN_IF_ERROR(SyncPath(payload));
+  std::error_code error;
+  const uintmax_t bytes = fs::file_size(payload, error);
+  QWT_RETURN_IF_ERROR(FsStatus(error, absl::StrCat("read '", payload, "'")));
+  QWT_ASSIGN_OR_RETURN(const std::string sha256, Sha256OfFile(payload));
+  const nlohmann::ordered_json record = {{"bytes", bytes}, {"sha256", sha256}};
+  QWT_RETURN_IF_ERROR(WriteAndSync(absl::StrCat(folder, "/", kRecordFile), {record.dump() + "\n"}));
+  return SyncPath(folder);
+}
+
+}  // namespace
+
+StoreKey::StoreKey(const std::string& stage, int stage_version) {
+  text_ = absl::StrCat("format: 1\nstage: ", stage, " ", stage_version, "\n");
+}
+
+StoreKey& StoreKey::Add(const std::string& name, const std::string& value) {
+  // Further lines of a value are indented, so that none reads as a line of its own.
+  absl::StrAppend(&text_, name, ": ", absl::StrReplaceAll(value, {{"\n", "\n  "}}), "\n");
+  return *this;
+}
+
+std::string StoreKey::hash() const { return Sha256(text_); }
+
+absl::StatusOr<std::unique_ptr<ArtifactStore>> ArtifactStore::Open(const std::string& root) {
+  const std::string temporary = absl::StrCat(root, "/", kVersionFolder, "/", kTemporaryFolder);
+  const std::string probe = absl::StrCat(temporary, "/", HostName(), "~", getpid(), "~probe");
+  absl::Status status = MakeFolder(temporary);
+  if (status.ok()) status = WriteAndSync(probe, {"writable\n"});
+  std::error_code ignored;
+  fs::remove(probe, ignored);
+  if (!status.ok()) {
+    return absl::Status(status.code(), absl::StrCat("store '", root, "': ", status.message(),
+                                                    "; choose another folder with runtime.store=DIR"));
+  }
+  RemoveLeftovers(temporary);
+  return std::unique_ptr<ArtifactStore>(new ArtifactStore(root));
+}
+
+bool ArtifactStore::Contains(const StoreKey& key) const {
+  std::error_code error;
+  return fs::exists(absl::StrCat(EntryFolder(root_, key), "/", kRecordFile), error);
+}
+
+absl::StatusOr<std::optional<std::string>> ArtifactStore::Lookup(const StoreKey& key) {
+  const std::string folder = EntryFolder(root_, key);
+  std::error_code error;
+  if (!fs::exists(folder, error)) return std::nullopt;
+  const absl::Status status = Verify(folder, key);
+  if (status.ok()) return absl::StrCat(folder, "/", kPayloadFile);
+  QWT_LOG(WARNING) << "store: entry " << folder << " is dropped and made again: " << status.message();
+  Drop(root_, folder);
+  return std::nullopt;
+}
+
+absl::StatusOr<std::string> ArtifactStore::Put(const StoreKey& key, const std::function<absl::Status(const std::string& path)>& write) {
+  static std::atomic<int> puts{0};
+  const std::string folder = EntryFolder(root_, key);
+  const std::string temporary =
+      absl::StrCat(root_, "/", kVersionFolder, "/", kTemporaryFolder, "/", HostName(), "~", getpid(), "~", puts++);
+  const Cleanup cleanup(temporary);
+  const std::string context = absl::StrCat("store '", root_, "'");
+  QWT_RETURN_IF_ERROR(Annotate(Fill(temporary, key, write), context));
+  const std::string parent = fs::path(folder).parent_path();
+  QWT_RETURN_IF_ERROR(Annotate(MakeFolder(parent), context));
+  for (int attempt = 0; attempt < 2; ++attempt) {
+    if (std::rename(temporary.c_str(), folder.c_str()) == 0) {
+      QWT_RETURN_IF_ERROR(Annotate(SyncPath(parent), context));
+      return absl::StrCat(folder, "/", kPayloadFile);
+    }
+    if (errno != EEXIST && errno != ENOTEMPTY) {
+      return Annotate(ErrnoStatus(errno, absl::StrCat("rename to '", folder, "'")), context);
+    }
+    // Another process was first. Its entry counts where it is whole; Lookup drops it where it is not.
+    QWT_ASSIGN_OR_RETURN(std::optional<std::string> payload, Lookup(key));
+    if (payload.has_value()) return *payload;
+  }
+  return absl::UnavailableError(absl::StrCat(context, ": '", folder, "' cannot be replaced"));
+}
+
+}  // namespace qwt
