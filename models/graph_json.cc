@@ -2,6 +2,8 @@
 // SEGMENT, "parameters": [{"name", "shape"}]}; SEGMENT = {"name", "nodes": [{"name", "op", "inputs", "weight", "bias",
 // "attributes"}]}, of which the last three are left out where empty.
 #include <algorithm>
+#include <climits>
+#include <cstdint>
 #include <nlohmann/json.hpp>
 
 #include "absl/strings/str_cat.h"
@@ -37,8 +39,13 @@ const char* Wanted(const int64_t*) { return "must be an integer"; }
 const char* Wanted(const int*) { return "must be an integer"; }
 const char* Wanted(const double*) { return "must be a number"; }
 bool Matches(const Json& json, const std::string*) { return json.is_string(); }
-bool Matches(const Json& json, const int64_t*) { return json.is_number_integer(); }
-bool Matches(const Json& json, const int*) { return json.is_number_integer(); }
+bool Matches(const Json& json, const int64_t*) {
+  return json.is_number_integer() && (!json.is_number_unsigned() || json.get<uint64_t>() <= uint64_t{INT64_MAX});
+}
+bool Matches(const Json& json, const int*) {
+  const int64_t* any = nullptr;
+  return Matches(json, any) && json.get<int64_t>() >= INT_MIN && json.get<int64_t>() <= INT_MAX;
+}
 bool Matches(const Json& json, const double*) { return json.is_number(); }
 
 // One object of the text; every error tells its path ("blocks[2].nodes[0]").
