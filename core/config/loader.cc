@@ -11,6 +11,7 @@
 #include "absl/strings/str_join.h"
 #include "core/base/paths.h"
 #include "core/base/status.h"
+#include "core/base/strings.h"
 
 namespace qwt {
 namespace {
@@ -24,6 +25,20 @@ absl::Status ReadFile(const std::string& path, std::string* text) {
   while (size_t count = std::fread(buffer, 1, sizeof(buffer), file.get())) text->append(buffer, count);
   if (std::ferror(file.get())) return ErrnoStatus(errno, what);
   return absl::OkStatus();
+}
+
+// A missing file's name is often a mistyped one of a config beside it.
+std::string NearestFile(const std::filesystem::path& path) {
+  std::vector<std::string> names;
+  std::error_code error;
+  const std::string folder = AbsolutePath(path.has_parent_path() ? path.parent_path().string() : ".");
+  for (std::filesystem::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
+    if (entry->path().extension() == ".yaml") names.push_back(entry->path().stem().string());
+  }
+  std::sort(names.begin(), names.end());
+  const std::string nearest = NearestName(path.stem().string(), names);
+  if (nearest.empty()) return "";
+  return absl::StrCat(" (did you mean '", (path.parent_path() / nearest).string(), ".yaml'?)");
 }
 
 bool SameFile(const std::string& a, const std::string& b) {
@@ -113,7 +128,8 @@ absl::StatusOr<ConfigNode> LoadConfig(const std::string& path, const std::vector
                                       const std::map<std::string, std::string>& variables, Problems* problems) {
   std::string text;
   if (absl::Status status = ReadFile(path, &text); !status.ok()) {
-    return absl::IsNotFound(status) ? status : absl::InvalidArgumentError(status.message());
+    if (!absl::IsNotFound(status)) return absl::InvalidArgumentError(status.message());
+    return absl::NotFoundError(absl::StrCat(status.message(), NearestFile(path)));
   }
   return Load(text, path, overrides, variables, problems);
 }

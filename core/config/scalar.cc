@@ -27,8 +27,9 @@ bool LooksLikeAnotherType(const std::string& text) {
   for (const char* word : {"true", "false", "yes", "no", "on", "off", "y", "n", ".nan", ".inf", "+.inf", "-.inf"}) {
     if (lower == word) return true;
   }
-  return OnlyOf(lower, "0123456789abcdefox+-_.:tz") &&
-         absl::ascii_isdigit(lower[lower.find_first_not_of("+-.") < lower.size() ? lower.find_first_not_of("+-.") : 0]);
+  // Dates, times, and integers that are hexadecimal, octal or written with underscores.
+  const size_t first = lower.find_first_not_of("+-.");
+  return OnlyOf(lower, "0123456789abcdefox+-_.:tz") && first != std::string::npos && absl::ascii_isdigit(lower[first]);
 }
 
 bool IsPlain(const std::string& text) {

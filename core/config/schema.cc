@@ -119,6 +119,7 @@ Schema Merge(const Schema& first, const Schema& second) {
     }
     merged.options.push_back(option);
   }
+  merged.sections.insert(merged.sections.end(), second.sections.begin(), second.sections.end());
   return merged;
 }
 
