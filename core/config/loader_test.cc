@@ -162,6 +162,8 @@ TEST_F(LoadConfigTest, WithProblemsTheRestCanStillBeChecked) {
   EXPECT_FALSE(root->Find("seed")->broken());
   Write("b.yaml", "a: [1\n");
   EXPECT_FALSE(LoadConfig("b.yaml", {}, {}, &problems).ok());
+  Write("c.yaml", "base: none.yaml\n");  // without it all it holds would seem to be missing
+  EXPECT_FALSE(LoadConfig("c.yaml", {}, {}, &problems).ok());
 }
 
 }  // namespace
