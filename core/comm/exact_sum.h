@@ -8,19 +8,21 @@
 
 namespace qwt {
 
-// Keeps high + low, the sum and its rounding error (Knuth's TwoSum at each step: about 106 bits), which rounds to the same double
-// whatever the order, but for one case in 2^50.
+// Keeps the sum, the sum of its rounding errors and the sum of theirs (Knuth's TwoSum at each step; Klein, "A
+// generalized Kahan-Babuska summation algorithm", 2006): about 159 bits, so that the double nearest to them does not
+// depend on the order of the terms, but for one case in 2^50. A sum that is not finite is what plain addition gives.
 class ExactSum {
  public:
-  // term: float64, contiguous; the first one sets the shape. Thread-compatible: one writer at a time.
+  // term: float64 on the CPU, contiguous; the first one sets the shape. Thread-compatible: one writer at a time.
   void Add(const at::Tensor& term);
   void Add(const ExactSum& other);
-  // The sum over all ranks, on all ranks; `shape` for a rank that added nothing.
+  // The sum over all ranks, on all ranks; `shape` for a rank that added nothing. One rank's parts at a time are sent to
+  // all: memory does not grow with the number of ranks.
   absl::Status Reduce(Communicator& comm, at::IntArrayRef shape);
   at::Tensor Value() const;  // float64; undefined where nothing was added
 
  private:
-  at::Tensor high_, low_;
+  at::Tensor parts_;  // [3, *shape]: the sum, its errors, their errors
 };
 
 }  // namespace qwt

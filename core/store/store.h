@@ -1,8 +1,9 @@
 // The content-addressed artifact store: a stage's value under the hash of what made it.
 //
-// Entry: ROOT/v1/<2 hex>/<64 hex>/ with key.txt (the key's text), payload (one file), record.json (size and sha256 of payload; written last).
-// Write protocol: a temporary folder on the same file system; each file written and synced; the folder renamed into place; the parent
-// synced. The entry counts once record.json is in it. Two processes may write the same key at once: the first rename wins.
+// Entry: ROOT/v1/<2 hex>/<64 hex>/ with key.txt (the key's text), payload (one file), record.json (size and sha256 of
+// payload; written last). Write protocol: a temporary folder on the same file system; each file written and synced; the
+// folder renamed into place; the parent synced. The entry counts once record.json is in it. Two processes may write the
+// same key at once: the first rename wins.
 #pragma once
 
 #include <functional>
@@ -35,10 +36,13 @@ class ArtifactStore {
 
   // Whether an entry is there, without reading its payload: for plans.
   bool Contains(const StoreKey& key) const;
-  // The path of the checked payload; nullopt where there is none. A damaged or half-written entry is reported (WARNING), dropped, and counts as none.
+  // The path of the checked payload; nullopt where there is none. A damaged or half-written entry is reported
+  // (WARNING), dropped, and counts as none.
   absl::StatusOr<std::optional<std::string>> Lookup(const StoreKey& key);
-  // `write` makes the payload at the path it is given. Returns the payload's path in the store. On any error nothing of it is left.
-  absl::StatusOr<std::string> Put(const StoreKey& key, const std::function<absl::Status(const std::string& path)>& write);
+  // `write` makes the payload at the path it is given. Returns the payload's path in the store. On any error nothing of
+  // it is left.
+  absl::StatusOr<std::string> Put(const StoreKey& key,
+                                  const std::function<absl::Status(const std::string& path)>& write);
 
   const std::string& root() const { return root_; }
 

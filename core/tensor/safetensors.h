@@ -17,11 +17,13 @@ struct TensorFile {
   std::map<std::string, std::string> metadata;  // the header's __metadata__
 };
 
-// Tensors are views of the memory-mapped file (copy before writing to them). NotFound: no such file. DataLoss, naming file and tensor: a header
-// that is no JSON, a length past the end, overlapping or unaligned data, an unknown dtype, a size that does not fit its shape.
+// Tensors are views of the memory-mapped file (copy before writing to them). NotFound: no such file. DataLoss, naming
+// file and tensor: a header that is no JSON, a length past the end, overlapping or unaligned data, an unknown dtype, a
+// size that does not fit its shape.
 absl::StatusOr<TensorFile> ReadSafetensors(const std::string& path);
 
-// Writes beside the target, syncs, renames: the target is whole or untouched. Contiguous CPU tensors; the same content gives the same bytes.
+// Writes beside the target, syncs, renames: the target is whole or untouched. Contiguous CPU tensors; the same content
+// gives the same bytes.
 absl::Status WriteSafetensors(const std::string& path, const TensorFile& file);
 
 }  // namespace qwt

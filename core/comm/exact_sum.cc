@@ -1,0 +1,87 @@
+#include "core/comm/exact_sum.h"
+
+#include <cmath>
+#include <vector>
+
+#include "ATen/ops/empty.h"
+#include "ATen/ops/empty_like.h"
+#include "ATen/ops/zeros.h"
+#include "core/base/log.h"
+#include "core/base/status.h"
+
+namespace qwt {
+namespace {
+
+// a + b = sum + error, exactly (Knuth). Must not be compiled with -ffast-math.
+inline double TwoSum(double a, double b, double* error) {
+  const double sum = a + b;
+  const double b_part = sum - a;
+  *error = (a - (sum - b_part)) + (b - b_part);
+  return sum;
+}
+
+at::Tensor ZeroParts(at::IntArrayRef shape) {
+  std::vector<int64_t> sizes = shape.vec();
+  sizes.insert(sizes.begin(), 3);
+  return at::zeros(sizes, at::kDouble);
+}
+
+}  // namespace
+
+void ExactSum::Add(const at::Tensor& term) {
+  QWT_CHECK(term.scalar_type() == at::kDouble && term.device().is_cpu() && term.is_contiguous());
+  // From zeros, not from a copy of the first term: -0.0 would be another sum than 0.0 + -0.0, which is what a rank
+  // without terms makes of it.
+  if (!parts_.defined()) parts_ = ZeroParts(term.sizes());
+  QWT_CHECK(parts_.sizes().slice(1) == term.sizes());
+  const int64_t count = term.numel();
+  const double* x = term.const_data_ptr<double>();
+  double* sum = parts_.mutable_data_ptr<double>();
+  double* errors = sum + count;
+  double* errors_of_errors = errors + count;
+  for (int64_t i = 0; i < count; ++i) {
+    double error, error_of_error;
+    sum[i] = TwoSum(sum[i], x[i], &error);
+    errors[i] = TwoSum(errors[i], error, &error_of_error);
+    errors_of_errors[i] += error_of_error;
+  }
+}
+
+void ExactSum::Add(const ExactSum& other) {
+  if (!other.parts_.defined()) return;
+  for (int64_t part = 0; part < 3; ++part) Add(other.parts_.select(0, part));
+}
+
+absl::Status ExactSum::Reduce(Communicator& comm, at::IntArrayRef shape) {
+  if (!parts_.defined()) parts_ = ZeroParts(shape);
+  QWT_CHECK(parts_.sizes().slice(1) == shape);
+  if (comm.size() == 1) return absl::OkStatus();
+  ExactSum total;
+  total.parts_ = ZeroParts(shape);
+  ExactSum received;
+  received.parts_ = at::empty_like(parts_);
+  for (int rank = 0; rank < comm.size(); ++rank) {
+    if (rank == comm.rank()) received.parts_.copy_(parts_);
+    QWT_RETURN_IF_ERROR(comm.Broadcast(received.parts_, rank));
+    total.Add(received);
+  }
+  parts_ = total.parts_;
+  return absl::OkStatus();
+}
+
+at::Tensor ExactSum::Value() const {
+  if (!parts_.defined()) return at::Tensor();
+  at::Tensor value = at::empty(parts_.sizes().slice(1), at::kDouble);
+  const int64_t count = value.numel();
+  const double* parts = parts_.const_data_ptr<double>();
+  double* out = value.mutable_data_ptr<double>();
+  for (int64_t i = 0; i < count; ++i) {
+    double low, lowest;
+    const double errors = TwoSum(parts[count + i], parts[2 * count + i], &lowest);
+    const double high = TwoSum(parts[i], errors, &low);
+    out[i] = std::isfinite(parts[i]) ? high + (low + lowest) : parts[i];
+  }
+  return value;
+}
+
+}  // namespace qwt
