@@ -1,0 +1,173 @@
+// What a user gets wrong and what breaks: a clear error, the right exit code, nothing half written, nothing lost.
+#include <sys/resource.h>
+
+#include <csignal>
+#include <filesystem>
+
+#include "ATen/ops/ones.h"
+#include "core/tensor/safetensors.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/integration/quickstart.h"
+
+namespace qwt {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::HasSubstr;
+
+constexpr char kWeights[] = "models/demo/demo_vit.safetensors";
+
+// Runs the short quickstart with more arguments; exit code 2, the message on stderr, and nothing written.
+void ExpectRefused(const std::string& name, const std::vector<std::string>& arguments, const std::vector<std::string>& messages) {
+  const std::string folder = TestFolder(name);
+  const ProgramResult run = RunProgram(ShortQuickstart(folder, arguments));
+  EXPECT_EQ(run.exit_code, 2) << name << "\n" << run.out << run.err;
+  for (const std::string& message : messages) EXPECT_THAT(run.err, HasSubstr(message)) << name;
+  EXPECT_FALSE(fs::exists(folder + "/out")) << name;
+}
+
+TEST(BadRequestTest, IsRefusedBeforeAnythingStarts) {
+  ExpectRefused("key", {"quantize.weight_bit=3"}, {"command line: quantize.weight_bit: unknown key (did you mean 'weight_bits'?); allowed: method"});
+  ExpectRefused("section", {"quantise.weight_bits=3"}, {"command line: quantise: unknown key (did you mean 'quantize'?)"});
+  ExpectRefused("method", {"quantize.method=repqvit"},
+                {"command line: quantize.method: unknown quant method 'repqvit' (did you mean 'repq_vit'?); there are: minmax, percentile, repq_vit"});
+  ExpectRefused("model", {"model.name=vitt"}, {"command line: model.name: unknown model 'vitt' (did you mean 'vit'?)"});
+  ExpectRefused("dataset", {"dataset.name=mnist"}, {"command line: dataset.name: unknown dataset 'mnist'"});
+  ExpectRefused("compensator", {"fit.compensator=linaer"}, {"unknown compensator 'linaer' (did you mean 'linear'?)"});
+  ExpectRefused("bits", {"quantize.weight_bits=9", "quantize.activation_bits=1"},
+                {"command line: quantize.weight_bits: must be an integer from 2 to 8, is 9",
+                 "command line: quantize.activation_bits: must be an integer from 2 to 8, is 1"});
+  ExpectRefused("type", {"fit.images=many"}, {"command line: fit.images: must be an integer from 1 to 1000000000, is 'many'"});
+  ExpectRefused("stage", {"stages=[load, quantize]"},
+                {"stage 'quantize' needs the calibration, which no stage before it makes; put calibrate before it"});
+  ExpectRefused("images", {"calibrate.images=513", "evaluate.images=10001"},
+                {"513 images are asked for", "10001 images are asked for"});
+  ExpectRefused("root", {"dataset.root=/nowhere"}, {"/nowhere"});
+  ExpectRefused("weights", {"model.weights=/nowhere/a.safetensors"}, {"model.weights: ", "/nowhere/a.safetensors", "No such file or directory"});
+  ExpectRefused("shape", {"model.width=95", "model.heads=5"}, {"cls_token"});
+  ExpectRefused("heads", {"model.heads=5"}, {"width is 96"});
+}
+
+TEST(BadRequestTest, AMissingConfigAndOneWithoutSections) {
+  ProgramResult run = RunProgram({"pipelines/run", "configs/quickstrat.yaml"});
+  EXPECT_EQ(run.exit_code, 2);
+  EXPECT_THAT(run.err, HasSubstr("configs/quickstrat.yaml"));
+  const std::string folder = TestFolder("empty");
+  MakeFile(folder + "/empty.yaml", "name: x\nstages: [load]\nmodel: {name: vit}\nseed: [1\n");
+  run = RunProgram({"pipelines/run", folder + "/empty.yaml"});
+  EXPECT_EQ(run.exit_code, 2);
+  EXPECT_THAT(run.err, HasSubstr("empty.yaml:5"));
+}
+
+// The demo weights with something done to them, as a file.
+std::string ChangedWeights(const std::string& folder, const std::function<void(TensorMap&)>& change) {
+  auto file = ReadSafetensors(kWeights);
+  EXPECT_TRUE(file.ok()) << file.status();
+  change(file->tensors);
+  const std::string path = folder + "/weights.safetensors";
+  EXPECT_TRUE(WriteSafetensors(path, *file).ok());
+  return path;
+}
+
+TEST(BadWeightsTest, EveryDifferenceInOneMessage) {
+  const std::string folder = TestFolder("changed_weights");
+  const std::string path = ChangedWeights(folder, [](TensorMap& tensors) {
+    tensors.erase("blocks.3.mlp.fc1.bias");
+    tensors["extra"] = at::ones({2});
+    tensors["head.weight"] = at::ones({12, 96});
+  });
+  ExpectRefused("differences", {"model.weights=" + path}, {path, "blocks.3.mlp.fc1.bias", "extra", "head.weight", "[12, 96]", "[10, 96]"});
+}
+
+TEST(BadWeightsTest, NaNNamesTheTensor) {
+  const std::string folder = TestFolder("nan_weights");
+  const std::string path = ChangedWeights(folder, [](TensorMap& tensors) {
+    tensors["blocks.2.norm1.bias"] = tensors["blocks.2.norm1.bias"].clone().fill_(std::numeric_limits<double>::quiet_NaN());
+  });
+  ExpectRefused("nan", {"model.weights=" + path}, {path, "blocks.2.norm1.bias"});
+}
+
+TEST(BadWeightsTest, ATruncatedAndACorruptFile) {
+  const std::string folder = TestFolder("corrupt_weights");
+  const std::string whole = Contents(kWeights);
+  MakeFile(folder + "/short.safetensors", whole.substr(0, whole.size() / 2));
+  ExpectRefused("short", {"model.weights=" + folder + "/short.safetensors"}, {"short.safetensors"});
+  MakeFile(folder + "/text.safetensors", "these are no weights at all");
+  ExpectRefused("text", {"model.weights=" + folder + "/text.safetensors"}, {"text.safetensors"});
+}
+
+TEST(BadDataTest, ATruncatedIdxFile) {
+  const std::string folder = TestFolder("idx");
+  for (const char* name : {"train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz", "t10k-images-idx3-ubyte.gz",
+                           "t10k-labels-idx1-ubyte.gz"}) {
+    const std::string content = Contents(std::string("data/examples/fashion_mnist/") + name);
+    MakeFile(folder + "/" + name, name[1] == '1' ? content.substr(0, content.size() / 2) : content);
+  }
+  ExpectRefused("truncated_idx", {"dataset.root=" + folder}, {folder + "/t10k-images-idx3-ubyte.gz"});
+}
+
+TEST(BadStoreTest, ADamagedEntryIsReportedAndMadeAgain) {
+  const std::string folder = TestFolder("flipped");
+  ASSERT_EQ(RunProgram(ShortQuickstart(folder)).exit_code, 0);
+  const nlohmann::json before = ResultIn(folder + "/out");
+  int damaged = 0;
+  for (const auto& file : fs::recursive_directory_iterator(folder + "/store")) {
+    if (file.path().filename() != "payload" ||
+        Contents(file.path().parent_path() / "key.txt").find("stage: fit.block") == std::string::npos) {
+      continue;
+    }
+    std::string content = Contents(file.path());
+    content[content.size() / 2] ^= 1;
+    MakeFile(file.path(), content);
+    ++damaged;
+  }
+  ASSERT_EQ(damaged, 6);
+  const ProgramResult run = RunProgram(ShortQuickstart(folder));
+  EXPECT_EQ(run.exit_code, 0) << run.err;
+  EXPECT_THAT(run.err, HasSubstr("its payload's checksum differs"));
+  const nlohmann::json after = ResultIn(folder + "/out");
+  EXPECT_EQ(before["blocks"], after["blocks"]);
+  EXPECT_EQ(before["evaluation"], after["evaluation"]);
+  for (const auto& stage : after["stages"]) EXPECT_EQ(stage["cached"], stage["name"] != "load" && stage["name"] != "fit") << stage;
+}
+
+TEST(BadOutputTest, FoldersThatCannotBeWrittenTo) {
+  const std::string folder = TestFolder("unwritable");
+  MakeFile(folder + "/file", "x");
+  ProgramResult run = RunProgram(ShortQuickstart(folder, {"--out=" + folder + "/file/out"}));
+  EXPECT_EQ(run.exit_code, 2);
+  EXPECT_THAT(run.err, HasSubstr("the run's folder cannot be written to; choose another with --out DIR"));
+  run = RunProgram(ShortQuickstart(folder, {"--out=/proc/out"}));
+  EXPECT_EQ(run.exit_code, 2);
+  EXPECT_THAT(run.err, HasSubstr("choose another with --out DIR"));
+  run = RunProgram(ShortQuickstart(folder, {"runtime.store=" + folder + "/file/store"}));
+  EXPECT_EQ(run.exit_code, 2);
+  EXPECT_THAT(run.err, HasSubstr("choose another folder with runtime.store=DIR"));
+}
+
+// A limit on the size of files stands for a full disk: the write fails half way in the same place.
+TEST(BadOutputTest, AFullDiskFailsTheRunAndKeepsWhatWasDone) {
+  const std::string folder = TestFolder("full");
+  rlimit old;
+  getrlimit(RLIMIT_FSIZE, &old);
+  signal(SIGXFSZ, SIG_IGN);
+  const rlimit small = {300'000, old.rlim_max};  // scales fit, the rewritten parameters do not
+  setrlimit(RLIMIT_FSIZE, &small);
+  const ProgramResult failed = RunProgram(ShortQuickstart(folder));
+  setrlimit(RLIMIT_FSIZE, &old);
+  EXPECT_EQ(failed.exit_code, 1) << failed.err;
+  EXPECT_THAT(failed.err, HasSubstr("error: quantize: store '" + folder + "/store'"));
+  EXPECT_THAT(failed.err, HasSubstr("File too large"));
+  const nlohmann::json result = ResultIn(folder + "/out");
+  EXPECT_EQ(result["status"], "failed");
+  EXPECT_FALSE(fs::exists(folder + "/out/model.safetensors"));
+  EXPECT_TRUE(fs::is_empty(folder + "/store/v1/tmp"));
+
+  ASSERT_EQ(RunProgram(ShortQuickstart(folder)).exit_code, 0);
+  const nlohmann::json after = ResultIn(folder + "/out");
+  for (const auto& stage : after["stages"]) EXPECT_EQ(stage["cached"], stage["name"] == "calibrate") << stage;
+}
+
+}  // namespace
+}  // namespace qwt
