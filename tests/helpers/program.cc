@@ -45,6 +45,8 @@ bool Program::running() {
   return !ended_;
 }
 
+std::string Program::Output() const { return Contents(out_path_); }
+
 ProgramResult Program::Wait() {
   if (!ended_) waitpid(pid_, &status_, 0);
   ended_ = true;

@@ -22,6 +22,7 @@ class Program {
   explicit Program(const std::vector<std::string>& arguments, const std::map<std::string, std::string>& environment = {});
   pid_t pid() const { return pid_; }
   bool running();
+  std::string Output() const;  // of stdout so far
   ProgramResult Wait();
 
  private:
