@@ -41,7 +41,18 @@ int FreePort() {
 
 pid_t StartRank(int rank, int ranks, int port, char** argv) {
   const pid_t parent = getpid();
+  // A signal to the new process must not meet the launcher's handler, which would swallow it.
+  sigset_t signals, old;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGINT);
+  sigaddset(&signals, SIGTERM);
+  sigprocmask(SIG_BLOCK, &signals, &old);
   const pid_t pid = fork();
+  if (pid == 0) {
+    signal(SIGINT, SIG_DFL);
+    signal(SIGTERM, SIG_DFL);
+  }
+  sigprocmask(SIG_SETMASK, &old, nullptr);
   if (pid != 0) return pid;
   // A group of its own: a terminal's Ctrl-C reaches the parent alone, which passes it on once. And no rank outlives the parent.
   setpgid(0, 0);
