@@ -1,0 +1,136 @@
+// RepQ-ViT (arXiv 2212.08254): LayerNorm outputs are calibrated per channel, then re-parameterised to per tensor by
+// moving the difference into the LayerNorm and the next layer; softmax outputs are quantised to powers of √2.
+#include <utility>
+
+#include "ATen/TensorOperators.h"
+#include "ATen/ops/matmul.h"
+#include "absl/strings/str_cat.h"
+#include "core/base/status.h"
+#include "quant/method.h"
+#include "quant/methods/common/uniform_specs.h"
+#include "quant/site_quantizer.h"
+#include "quant/sites.h"
+
+namespace qwt {
+namespace {
+
+struct RepqVitOptions {
+  UniformOptions uniform;
+  double log_floor = 0;
+  bool round_zero_point = false;
+};
+
+// Algorithms section 4, in float32 as the reference.
+struct Reparameterisation {
+  at::Tensor scale, zero_point;  // [1], of the whole tensor
+  at::Tensor ratio, shift;       // [C]: r and c
+
+  Reparameterisation(const SiteQuantization& per_channel, bool round_zero_point) {
+    const at::Tensor& s = per_channel.scale;
+    const at::Tensor& z = per_channel.zero_point;
+    scale = s.mean().view({1});
+    zero_point = z.mean().view({1});
+    if (round_zero_point) zero_point = zero_point.round();
+    ratio = s / scale;
+    shift = (-z * s) / ratio - (-zero_point * scale);
+  }
+};
+
+class RepqVitMethod : public QuantMethod {
+ public:
+  explicit RepqVitMethod(RepqVitOptions options) : options_(std::move(options)) {}
+
+  absl::StatusOr<QuantSpecs> Specs(const Graph& graph) const override {
+    QuantSpecs specs = UniformSpecs(graph, options_.uniform);
+    for (const Site& site : QuantSites(graph)) {
+      QuantSpec& spec = specs.at(site.name);
+      if (site.role == SiteRole::kSoftmaxOperand) {
+        spec.quantizer = "log_sqrt2";
+        spec.log_floor = options_.log_floor;
+      }
+      if (site.role != SiteRole::kNormalizedInput) continue;
+      QWT_RETURN_IF_ERROR(CheckRewritable(site));
+      spec.granularity = Granularity::kPerChannel;
+      spec.channel_dim = -1;
+    }
+    return specs;
+  }
+
+  absl::Status Rewrite(const Graph& graph, TensorMap* parameters, QuantPlan* plan) const override {
+    for (const Site& site : QuantSites(graph)) {
+      if (site.role != SiteRole::kNormalizedInput) continue;
+      QWT_RETURN_IF_ERROR(CheckRewritable(site));
+      const auto found = plan->find(site.name);
+      if (found == plan->end() || found->second.spec.granularity != Granularity::kPerChannel) {
+        return absl::FailedPreconditionError(absl::StrCat(
+            "repq_vit: ", site.name, " has no scales per channel; calibrate with the method's own specs first"));
+      }
+      QWT_RETURN_IF_ERROR(RewriteSite(site, parameters, &found->second));
+      plan->erase(WeightSite(*site.node));
+    }
+    return absl::OkStatus();
+  }
+
+ private:
+  static absl::Status CheckRewritable(const Site& site) {
+    for (const Node* node : {site.layer_norm, site.node}) {
+      if (!node->weight.empty() && !node->bias.empty()) continue;
+      return absl::InvalidArgumentError(absl::StrCat(
+          "repq_vit: '", node->name, "' has no ", node->weight.empty() ? "weight" : "bias",
+          ", into which re-parameterisation moves a part of the scale; give it one or choose the method 'percentile'"));
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status RewriteSite(const Site& site, TensorMap* parameters, SiteQuantization* quantization) const {
+    at::Tensor* tensors[4];
+    const std::string names[4] = {site.layer_norm->weight, site.layer_norm->bias, site.node->weight, site.node->bias};
+    for (int i = 0; i < 4; ++i) {
+      const auto found = parameters->find(names[i]);
+      if (found == parameters->end()) {
+        return absl::FailedPreconditionError(absl::StrCat("repq_vit: there is no parameter '", names[i], "'"));
+      }
+      tensors[i] = &found->second;
+    }
+    return CatchExceptions(absl::StrCat("repq_vit: re-parameterising ", site.name), [&] {
+      const Reparameterisation to(*quantization, options_.round_zero_point);
+      // New tensors: the old ones may be views of a file, and the caller's.
+      *tensors[0] = *tensors[0] / to.ratio;
+      *tensors[1] = *tensors[1] / to.ratio - to.shift;
+      *tensors[2] = *tensors[2] * to.ratio;
+      *tensors[3] = *tensors[3] + at::matmul(*tensors[2], to.shift);
+      quantization->scale = to.scale;
+      quantization->zero_point = to.zero_point;
+      quantization->spec.granularity = Granularity::kPerTensor;
+      return absl::OkStatus();
+    });
+  }
+
+  const RepqVitOptions options_;
+};
+
+Schema MakeSchema() {
+  return Schema{
+      {WeightBitsOption(), ActivationBitsOption(), PercentilesOption(),
+       Option::String("log_floor",
+                      "Smallest softmax output over its scale: 1e-6 as in the QwT code (from 6 bits up an exact 0 "
+                      "becomes 2^-20), or none as in RepQ-ViT's own.")
+           .OneOf({"reference", "none"})
+           .Default("reference"),
+       Option::Bool("round_zero_point",
+                    "Whole zero points after re-parameterisation, as integer arithmetic needs them.")
+           .Default("false")}};
+}
+
+const bool registered = QuantMethodRegistry::Get().Register(
+    {{"repq_vit", "RepQ-ViT: LayerNorm outputs re-parameterised, softmax outputs in powers of sqrt(2).", MakeSchema()},
+     [](const Options& options) -> absl::StatusOr<std::unique_ptr<QuantMethod>> {
+       RepqVitOptions values;
+       values.uniform = ReadUniformOptions(options, options.Doubles("percentiles"));
+       values.log_floor = options.String("log_floor") == "reference" ? 1e-6 : 0;
+       values.round_zero_point = options.Bool("round_zero_point");
+       return std::make_unique<RepqVitMethod>(std::move(values));
+     }});
+
+}  // namespace
+}  // namespace qwt

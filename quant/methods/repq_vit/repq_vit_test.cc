@@ -1,0 +1,158 @@
+#include "ATen/TensorOperators.h"
+#include "ATen/ops/equal.h"
+#include "gtest/gtest.h"
+#include "quant/calibrate.h"
+#include "quant/method.h"
+#include "tests/helpers/golden_network.h"
+
+namespace qwt {
+namespace {
+
+std::unique_ptr<QuantMethod> RepqVit(const std::string& yaml) {
+  const auto component = QuantMethodRegistry::Get().Find("repq_vit");
+  EXPECT_TRUE(component.ok()) << component.status();
+  const auto node = ParseConfig(yaml, "test.yaml");
+  EXPECT_TRUE(node.ok()) << node.status();
+  Problems problems;
+  const Options options = CheckOptions(*node, (*component)->schema, &problems);
+  EXPECT_TRUE(problems.empty());
+  return *(*component)->create(options);
+}
+
+TEST(RepqVitTest, SpecsOfEveryRole) {
+  const GoldenNetwork network = LoadGoldenNetwork("deit_distilled_w4a4");
+  const auto specs = RepqVit("{weight_bits: 3, activation_bits: 5}")->Specs(network.graph);
+  ASSERT_TRUE(specs.ok()) << specs.status();
+  EXPECT_EQ(specs->size(), 2 + 3 * 12 + 4);  // stem; blocks: four linears and two products; two heads
+  const auto expect = [&](const std::string& site, const std::string& quantizer, int bits, Granularity granularity) {
+    ASSERT_TRUE(specs->count(site)) << site;
+    EXPECT_EQ(specs->at(site).quantizer, quantizer) << site;
+    EXPECT_EQ(specs->at(site).bits, bits) << site;
+    EXPECT_EQ(specs->at(site).granularity, granularity) << site;
+    EXPECT_EQ(specs->at(site).percentiles, (std::vector<double>{0.999, 0.9999, 0.99999})) << site;
+  };
+  expect("patch_embed.proj.input", "uniform", 8, Granularity::kPerTensor);
+  expect("patch_embed.proj.weight", "uniform", 8, Granularity::kPerChannel);
+  expect("blocks.1.attn.qkv.input", "uniform", 5, Granularity::kPerChannel);
+  expect("blocks.1.attn.qkv.weight", "uniform", 3, Granularity::kPerChannel);
+  expect("blocks.1.attn.matmul1.left", "uniform", 5, Granularity::kPerTensor);
+  expect("blocks.1.attn.matmul1.right", "uniform", 5, Granularity::kPerTensor);
+  expect("blocks.1.attn.matmul2.left", "log_sqrt2", 5, Granularity::kPerTensor);
+  expect("blocks.1.attn.matmul2.right", "uniform", 5, Granularity::kPerTensor);
+  expect("blocks.1.attn.proj.input", "uniform", 5, Granularity::kPerTensor);
+  expect("blocks.1.mlp.fc1.input", "uniform", 5, Granularity::kPerChannel);
+  expect("blocks.1.mlp.fc2.input", "uniform", 5, Granularity::kPerTensor);
+  expect("head.input", "uniform", 8, Granularity::kPerTensor);
+  expect("head_dist.weight", "uniform", 8, Granularity::kPerChannel);
+  EXPECT_EQ(specs->at("blocks.1.attn.matmul2.left").log_floor, 1e-6);
+  EXPECT_EQ(specs->at("blocks.1.attn.qkv.input").channel_dim, -1);
+  EXPECT_EQ(specs->at("blocks.1.attn.qkv.weight").channel_dim, 0);
+  EXPECT_EQ(RepqVit("{log_floor: none}")->Specs(network.graph)->at("blocks.1.attn.matmul2.left").log_floor, 0);
+}
+
+// The plan after the first pass as far as the reference recorded it; per channel everywhere the rewrite looks.
+QuantPlan RecordedPlan(const GoldenNetwork& network, const QuantSpecs& specs) {
+  QuantPlan plan;
+  for (const auto& [site, spec] : specs) {
+    if (spec.granularity != Granularity::kPerChannel || spec.channel_dim != -1) continue;
+    SiteQuantization& quantization = plan[site];
+    const std::string recorded = "site/" + ReferenceSite(site);
+    const bool known = network.Has(recorded + ".delta");
+    const at::Tensor ones = network.parameters.at("blocks.0.norm1.weight") * 0 + 1;
+    quantization.spec = spec;
+    quantization.scale = known ? network.Figure(recorded + ".delta").view(-1) : ones;
+    quantization.zero_point = known ? network.Figure(recorded + ".zero_point").view(-1) : ones;
+  }
+  return plan;
+}
+
+// Algorithms section 4 by itself: from the recorded per-channel scales to the reference's parameters. Returns how many
+// sites were compared.
+int ExpectRecordedRewrites(const std::string& name) {
+  const GoldenNetwork network = LoadGoldenNetwork(name);
+  const auto method = RepqVit("{}");
+  QuantPlan plan = RecordedPlan(network, *method->Specs(network.graph));
+  TensorMap parameters = network.parameters;
+  EXPECT_EQ(method->Rewrite(network.graph, &parameters, &plan), absl::OkStatus());
+  int compared = 0;
+  for (int block = 0; block < 3; ++block) {
+    for (const auto& [norm, linear] : {std::pair{"norm1", "attn.qkv"}, std::pair{"norm2", "mlp.fc1"}}) {
+      const std::string prefix = "blocks." + std::to_string(block) + ".";
+      const std::string site = prefix + linear + ".input";
+      if (!network.Has("site/" + ReferenceSite(site) + ".delta")) continue;
+      ++compared;
+      for (const std::string& parameter : {prefix + norm + ".weight", prefix + norm + ".bias",
+                                           prefix + linear + ".weight", prefix + linear + ".bias"}) {
+        EXPECT_LT(RelativeError(parameters.at(parameter), network.Figure("ptq/" + parameter)), 1e-5) << parameter;
+      }
+      EXPECT_EQ(plan.at(site).spec.granularity, Granularity::kPerTensor);
+      const std::string reference = "ptq/" + ReferenceSite(site);
+      EXPECT_LT(RelativeError(plan.at(site).scale, network.Figure(reference + ".delta")), 1e-5) << site;
+      EXPECT_LT(RelativeError(plan.at(site).zero_point, network.Figure(reference + ".zero_point")), 1e-5) << site;
+    }
+  }
+  return compared;
+}
+
+TEST(RepqVitTest, RewritesAsTheReference) {
+  EXPECT_EQ(ExpectRecordedRewrites("vit_w4a4"), 2);
+  EXPECT_EQ(ExpectRecordedRewrites("vit_w6a6"), 1);
+  EXPECT_EQ(ExpectRecordedRewrites("vit_w3a3_start1"), 1);
+}
+
+// The second pass by itself: scales of the weights as the reference rewrote them.
+void ExpectRecordedWeights(const std::string& name) {
+  const GoldenNetwork network = LoadGoldenNetwork(name);
+  TensorMap parameters = network.parameters;
+  for (auto& [parameter, tensor] : parameters) {
+    if (network.Has("ptq/" + parameter)) tensor = network.Figure("ptq/" + parameter);
+  }
+  const std::string bits = std::to_string(network.weight_bits);
+  const auto specs = RepqVit("{weight_bits: " + bits + "}")->Specs(network.graph);
+  QuantPlan plan;
+  ASSERT_EQ(SolveWeights(network.graph, parameters, *specs, 2, &plan), absl::OkStatus());
+  EXPECT_GE(plan.size(), 14);
+  for (const auto& [site, quantization] : plan) {
+    const std::string reference = "ptq/" + ReferenceSite(site);
+    const at::Tensor scale = network.Figure(reference + ".delta").view(-1);
+    EXPECT_LT(((quantization.scale - scale) / scale).abs().max().item<float>(), 1e-5) << site;
+    EXPECT_TRUE(at::equal(quantization.zero_point, network.Figure(reference + ".zero_point").view(-1))) << site;
+  }
+}
+
+TEST(RepqVitTest, WeightScalesOfVitAt4Bits) { ExpectRecordedWeights("vit_w4a4"); }
+TEST(RepqVitTest, WeightScalesOfVitAt6Bits) { ExpectRecordedWeights("vit_w6a6"); }
+TEST(RepqVitTest, WeightScalesOfVitAt3Bits) { ExpectRecordedWeights("vit_w3a3_start1"); }
+TEST(RepqVitTest, WeightScalesOfDistilledDeit) { ExpectRecordedWeights("deit_distilled_w4a4"); }
+
+TEST(RepqVitTest, WholeZeroPointsOnRequest) {
+  const GoldenNetwork network = LoadGoldenNetwork("vit_w4a4");
+  const auto method = RepqVit("{round_zero_point: true}");
+  QuantPlan plan = RecordedPlan(network, *method->Specs(network.graph));
+  TensorMap parameters = network.parameters;
+  ASSERT_EQ(method->Rewrite(network.graph, &parameters, &plan), absl::OkStatus());
+  for (const auto& [site, quantization] : plan) {
+    EXPECT_TRUE(at::equal(quantization.zero_point, quantization.zero_point.round())) << site;
+  }
+  EXPECT_EQ(plan.at("blocks.1.attn.qkv.input").zero_point.item<float>(), 7.0f);  // 7.3958 unrounded
+}
+
+TEST(RepqVitTest, WhatCannotBeRewritten) {
+  GoldenNetwork network = LoadGoldenNetwork("vit_w4a4");
+  const auto method = RepqVit("{}");
+  QuantPlan plan;
+  EXPECT_EQ(method->Rewrite(network.graph, &network.parameters, &plan),
+            absl::FailedPreconditionError(
+                "repq_vit: blocks.0.attn.qkv.input has no scales per channel; calibrate with the method's "
+                "own specs first"));
+  for (Node& node : network.graph.blocks[1].nodes) {
+    if (node.name == "blocks.1.attn.qkv") node.bias.clear();
+  }
+  EXPECT_EQ(method->Specs(network.graph).status(),
+            absl::InvalidArgumentError(
+                "repq_vit: 'blocks.1.attn.qkv' has no bias, into which re-parameterisation moves a part of the "
+                "scale; give it one or choose the method 'percentile'"));
+}
+
+}  // namespace
+}  // namespace qwt

@@ -1,0 +1,272 @@
+#include "quant/search.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <memory>
+#include <mutex>
+
+#include "ATen/ops/empty.h"
+#include "ATen/ops/empty_like.h"
+#include "ATen/ops/full.h"
+#include "ATen/ops/zeros.h"
+#include "absl/strings/str_cat.h"
+#include "core/base/log.h"
+#include "core/base/status.h"
+#include "core/comm/exact_sum.h"
+#include "core/tensor/parallel.h"
+#include "quant/kernels/statistics.h"
+#include "quant/quantizer.h"
+
+namespace qwt {
+namespace {
+
+// What is known of the values over all ranks before any statistic is taken.
+struct Extent {
+  int64_t channels = 0;
+  int64_t count = 0;  // values a channel
+};
+
+// The `largest` values of every channel, largest first, and the smallest negated, likewise: float32 [channels, kept].
+struct Extremes {
+  at::Tensor largest, smallest_negated;
+};
+
+absl::Status CheckSpec(const std::string& site, const QuantSpec& spec) {
+  if (spec.bits < 2 || spec.bits > 8) {
+    return absl::InvalidArgumentError(absl::StrCat(site, ": ", spec.bits, " bits; a quantiser has 2 to 8"));
+  }
+  if (spec.percentiles.empty()) {
+    return absl::InvalidArgumentError(absl::StrCat(site, ": no percentile to try; 1 is the whole range"));
+  }
+  for (double p : spec.percentiles) {
+    if (!(p >= 0.5 && p <= 1)) {
+      return absl::InvalidArgumentError(absl::StrCat(site, ": percentile ", p, "; it must be 0.5 to 1"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<Extent> FindExtent(const std::string& site, const QuantSpec& spec,
+                                  const std::vector<at::Tensor>& batches, Communicator& comm, int threads) {
+  std::vector<char> finite(batches.size());
+  QWT_RETURN_IF_ERROR(ParallelFor(batches.size(), threads, [&](int64_t i) {
+    finite[i] = AllFinite(batches[i].data_ptr<float>(), batches[i].numel());
+    return absl::OkStatus();
+  }));
+  at::Tensor mine = at::zeros({3}, at::kLong);  // values a channel, channels, batches with NaN or infinity
+  int64_t* counts = mine.data_ptr<int64_t>();
+  for (size_t i = 0; i < batches.size(); ++i) {
+    const ChannelLayout layout = LayoutOf(batches[i], spec);
+    counts[0] += layout.outer * layout.inner;
+    counts[1] = layout.channels;
+    counts[2] += !finite[i];
+  }
+  QWT_ASSIGN_OR_RETURN(const at::Tensor all, AllGather(mine, comm));
+  Extent extent;
+  int64_t damaged = 0;
+  for (int64_t rank = 0; rank < comm.size(); ++rank) {
+    const int64_t* of_rank = all.data_ptr<int64_t>() + 3 * rank;
+    extent.count += of_rank[0];
+    extent.channels = std::max(extent.channels, of_rank[1]);
+    damaged += of_rank[2];
+  }
+  if (damaged > 0) {
+    return absl::InvalidArgumentError(absl::StrCat(site, ": NaN or infinity in ", damaged,
+                                                   " of the batches to quantise; check the parameters and the images"));
+  }
+  if (extent.count == 0) return absl::InvalidArgumentError(absl::StrCat(site, ": no values to find a scale from"));
+  return extent;
+}
+
+// x as [channels, values of one channel], contiguous.
+at::Tensor ChannelsFirst(const at::Tensor& x, const ChannelLayout& layout) {
+  return x.view({layout.outer, layout.channels, layout.inner}).transpose(0, 1).contiguous();
+}
+
+at::Tensor ToTensor(std::vector<LargestValues>& channels, int64_t kept) {
+  at::Tensor values = at::full({static_cast<int64_t>(channels.size()), kept}, -std::numeric_limits<float>::infinity());
+  for (size_t c = 0; c < channels.size(); ++c) {
+    const std::vector<float>& sorted = channels[c].Sorted();
+    std::copy(sorted.begin(), sorted.end(), values.data_ptr<float>() + c * kept);
+  }
+  return values;
+}
+
+Extremes ExtremesOf(const at::Tensor& x, const QuantSpec& spec, int64_t kept_largest, int64_t kept_smallest) {
+  const ChannelLayout layout = LayoutOf(x, spec);
+  const at::Tensor rows = ChannelsFirst(x, layout);
+  const int64_t n = layout.outer * layout.inner;
+  std::vector<LargestValues> largest(layout.channels, LargestValues(std::min(kept_largest, n)));
+  std::vector<LargestValues> smallest(layout.channels, LargestValues(std::min(kept_smallest, n)));
+  for (int64_t c = 0; c < layout.channels; ++c) {
+    AddExtremes(rows.data_ptr<float>() + c * n, n, &largest[c], &smallest[c]);
+  }
+  return {ToTensor(largest, std::min(kept_largest, n)), ToTensor(smallest, std::min(kept_smallest, n))};
+}
+
+// parts: [channels, any]. The `kept` largest of all, -infinity where there are fewer.
+at::Tensor MergeLargest(const std::vector<at::Tensor>& parts, int64_t channels, int64_t kept) {
+  std::vector<LargestValues> merged(channels, LargestValues(kept));
+  for (const at::Tensor& part : parts) {
+    const int64_t width = part.size(1);
+    for (int64_t i = 0; i < part.numel(); ++i) merged[i / width].Add(part.data_ptr<float>()[i]);
+  }
+  return ToTensor(merged, kept);
+}
+
+absl::StatusOr<at::Tensor> MergeOverRanks(const std::vector<at::Tensor>& parts, const Extent& extent, int64_t kept,
+                                          Communicator& comm) {
+  const at::Tensor mine = MergeLargest(parts, extent.channels, kept);
+  if (comm.size() == 1) return mine;
+  QWT_ASSIGN_OR_RETURN(const at::Tensor all, AllGather(mine, comm));
+  std::vector<at::Tensor> ranks;
+  for (int64_t rank = 0; rank < comm.size(); ++rank) ranks.push_back(all.select(0, rank).contiguous());
+  return MergeLargest(ranks, extent.channels, kept);
+}
+
+absl::StatusOr<Extremes> FindExtremes(const QuantSpec& spec, const std::vector<at::Tensor>& batches,
+                                      const Extent& extent, Communicator& comm, int threads) {
+  int64_t kept_largest = 1, kept_smallest = 1;
+  for (double p : spec.percentiles) {
+    kept_largest = std::max(kept_largest, extent.count - PositionOfQuantile(p, extent.count).below);
+    kept_smallest = std::max(kept_smallest, std::min(PositionOfQuantile(1 - p, extent.count).below + 2, extent.count));
+  }
+  std::vector<Extremes> parts(batches.size());
+  QWT_RETURN_IF_ERROR(ParallelFor(batches.size(), threads, [&](int64_t i) {
+    parts[i] = ExtremesOf(batches[i], spec, kept_largest, kept_smallest);
+    return absl::OkStatus();
+  }));
+  std::vector<at::Tensor> largest, smallest;
+  for (const Extremes& part : parts) {
+    largest.push_back(part.largest);
+    smallest.push_back(part.smallest_negated);
+  }
+  Extremes extremes;
+  QWT_ASSIGN_OR_RETURN(extremes.largest, MergeOverRanks(largest, extent, kept_largest, comm));
+  QWT_ASSIGN_OR_RETURN(extremes.smallest_negated, MergeOverRanks(smallest, extent, kept_smallest, comm));
+  return extremes;
+}
+
+// at::lerp's formula. Adding 0 turns -0, which a sum over ranks cannot carry, into 0.
+float Interpolate(float from, float to, float fraction) {
+  const float step = to - from;
+  if (!std::isfinite(step)) return from * (1.0f - fraction) + to * fraction;
+  return (fraction < 0.5f ? from + fraction * step : to - step * (1.0f - fraction)) + 0.0f;
+}
+
+at::Tensor LowQuantile(const Extremes& extremes, double p, int64_t count) {
+  const QuantilePosition position = PositionOfQuantile(1 - p, count);
+  const int64_t channels = extremes.smallest_negated.size(0), kept = extremes.smallest_negated.size(1);
+  at::Tensor quantile = at::empty({channels}, at::kFloat);
+  for (int64_t c = 0; c < channels; ++c) {
+    const float* row = extremes.smallest_negated.data_ptr<float>() + c * kept;
+    quantile.data_ptr<float>()[c] =
+        Interpolate(-row[position.below], -row[std::min(position.below + 1, count - 1)], position.fraction);
+  }
+  return quantile;
+}
+
+at::Tensor HighQuantile(const Extremes& extremes, double p, int64_t count) {
+  const QuantilePosition position = PositionOfQuantile(p, count);
+  const int64_t channels = extremes.largest.size(0), kept = extremes.largest.size(1);
+  const int64_t from = count - 1 - position.below;
+  at::Tensor quantile = at::empty({channels}, at::kFloat);
+  for (int64_t c = 0; c < channels; ++c) {
+    const float* row = extremes.largest.data_ptr<float>() + c * kept;
+    quantile.data_ptr<float>()[c] = Interpolate(row[from], row[std::max<int64_t>(from - 1, 0)], position.fraction);
+  }
+  return quantile;
+}
+
+SiteQuantization MakeSite(const QuantSpec& spec, const ScaleCandidate& candidate) {
+  return {spec, candidate.scale, candidate.zero_point};
+}
+
+// Σ (x - x̂)² over all ranks: float64 [candidates, channels].
+absl::StatusOr<at::Tensor> Scores(const Quantizer& quantizer, const QuantSpec& spec,
+                                  const std::vector<at::Tensor>& batches, const std::vector<ScaleCandidate>& candidates,
+                                  const Extent& extent, Communicator& comm, int threads) {
+  const int64_t count = static_cast<int64_t>(candidates.size());
+  ExactSum sum;
+  std::mutex mutex;
+  QWT_RETURN_IF_ERROR(ParallelFor(batches.size(), threads, [&](int64_t i) {
+    at::Tensor errors = at::zeros({count, extent.channels}, at::kDouble);
+    const ChannelLayout layout = LayoutOf(batches[i], spec);
+    for (int64_t j = 0; j < count; ++j) {
+      const at::Tensor approximation = quantizer.Apply(batches[i], MakeSite(spec, candidates[j]));
+      AddSquaredErrors(batches[i].data_ptr<float>(), approximation.data_ptr<float>(), layout.outer, layout.channels,
+                       layout.inner, errors.data_ptr<double>() + j * extent.channels);
+    }
+    std::lock_guard<std::mutex> lock(mutex);
+    sum.Add(errors);
+    return absl::OkStatus();
+  }));
+  QWT_RETURN_IF_ERROR(sum.Reduce(comm, {count, extent.channels}));
+  return sum.Value();
+}
+
+// The first candidate with the strictly lowest score; `fallback` where all are degenerate (the reference's are NaN
+// there).
+ScaleCandidate Choose(const std::vector<ScaleCandidate>& candidates, const ScaleCandidate& fallback,
+                      const at::Tensor& scores) {
+  const int64_t channels = fallback.scale.numel();
+  ScaleCandidate chosen{at::empty_like(fallback.scale), at::empty_like(fallback.scale), fallback.degenerate};
+  for (int64_t c = 0; c < channels; ++c) {
+    const ScaleCandidate* best = &fallback;
+    double lowest = std::numeric_limits<double>::infinity();
+    for (size_t j = 0; j < candidates.size(); ++j) {
+      const double score = scores.data_ptr<double>()[j * channels + c];
+      if (candidates[j].degenerate.data_ptr<bool>()[c] || !(score < lowest)) continue;
+      lowest = score;
+      best = &candidates[j];
+    }
+    chosen.scale.data_ptr<float>()[c] = best->scale.data_ptr<float>()[c];
+    chosen.zero_point.data_ptr<float>()[c] = best->zero_point.data_ptr<float>()[c];
+  }
+  return chosen;
+}
+
+void LogConstants(const std::string& site, const at::Tensor& low, const at::Tensor& high) {
+  int64_t constant = 0;
+  for (int64_t c = 0; c < low.numel(); ++c) constant += low.data_ptr<float>()[c] == high.data_ptr<float>()[c];
+  if (constant > 0) {
+    QWT_LOG(INFO) << site << ": " << constant << " of " << low.numel() << (low.numel() == 1 ? " tensor" : " channels")
+                  << " constant, kept exactly";
+  }
+}
+
+}  // namespace
+
+QuantilePosition PositionOfQuantile(double p, int64_t n) {
+  constexpr int64_t kLargestOfTorch = 16'000'000;
+  if (n > kLargestOfTorch) {
+    const double position = p * static_cast<double>(n - 1);
+    const double below = std::floor(position);
+    return {static_cast<int64_t>(below), static_cast<float>(position - below)};
+  }
+  const float position = static_cast<float>(p) * static_cast<float>(n - 1);
+  const float below = std::floor(position);
+  return {static_cast<int64_t>(below), position - below};
+}
+
+absl::StatusOr<SiteQuantization> SearchScale(const std::string& site, const QuantSpec& spec,
+                                             const std::vector<at::Tensor>& batches, Communicator& comm, int threads) {
+  QWT_RETURN_IF_ERROR(CheckSpec(site, spec));
+  QWT_ASSIGN_OR_RETURN(const std::unique_ptr<Quantizer> quantizer, MakeQuantizer(spec.quantizer));
+  std::vector<at::Tensor> values;
+  for (const at::Tensor& batch : batches) values.push_back(batch.contiguous());
+  QWT_ASSIGN_OR_RETURN(const Extent extent, FindExtent(site, spec, values, comm, threads));
+  QWT_ASSIGN_OR_RETURN(const Extremes extremes, FindExtremes(spec, values, extent, comm, threads));
+  std::vector<ScaleCandidate> candidates;
+  for (double p : spec.percentiles) {
+    candidates.push_back(
+        quantizer->Candidate(spec, LowQuantile(extremes, p, extent.count), HighQuantile(extremes, p, extent.count)));
+  }
+  const at::Tensor low = LowQuantile(extremes, 1, extent.count), high = HighQuantile(extremes, 1, extent.count);
+  LogConstants(site, low, high);
+  QWT_ASSIGN_OR_RETURN(const at::Tensor scores, Scores(*quantizer, spec, values, candidates, extent, comm, threads));
+  return MakeSite(spec, Choose(candidates, quantizer->Candidate(spec, low, high), scores));
+}
+
+}  // namespace qwt

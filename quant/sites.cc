@@ -1,0 +1,64 @@
+#include "quant/sites.h"
+
+#include "quant/plan.h"
+
+namespace qwt {
+namespace {
+
+bool HasWeightSite(const Node& node) { return node.op == Op::kLinear || node.op == Op::kConv2d; }
+
+// What makes the node's first input; null for the segment's input.
+const Node* Producer(const Segment& segment, const Node& node) {
+  return node.inputs[0] == 0 ? nullptr : &segment.nodes[node.inputs[0] - 1];
+}
+
+int Readers(const Segment& segment, int value) {
+  int readers = 0;
+  for (const Node& node : segment.nodes) {
+    for (int input : node.inputs) readers += input == value;
+  }
+  return readers;
+}
+
+SiteRole InputRole(const Segment& segment, bool in_block, const Node& node, bool left) {
+  const Node* producer = Producer(segment, node);
+  if (node.op == Op::kMatmul) {
+    return left && producer != nullptr && producer->op == Op::kSoftmax ? SiteRole::kSoftmaxOperand
+                                                                       : SiteRole::kMatmulOperand;
+  }
+  const bool normalized = in_block && node.op == Op::kLinear && producer != nullptr && producer->op == Op::kLayerNorm &&
+                          Readers(segment, node.inputs[0]) == 1;
+  return normalized ? SiteRole::kNormalizedInput : SiteRole::kInput;
+}
+
+void AddSites(const Segment& segment, const Graph& graph, std::vector<Site>* sites) {
+  const bool in_stem = &segment == &graph.stem, in_head = &segment == &graph.head;
+  for (const Node& node : segment.nodes) {
+    const bool at_border = (in_stem && node.op == Op::kConv2d) || (in_head && node.op == Op::kLinear);
+    const std::vector<std::string> inputs = InputSites(node);
+    for (size_t i = 0; i < inputs.size(); ++i) {
+      Site site{inputs[i], InputRole(segment, !in_stem && !in_head, node, i == 0), at_border, &node};
+      if (site.role == SiteRole::kNormalizedInput) site.layer_norm = Producer(segment, node);
+      sites->push_back(site);
+    }
+    if (HasWeightSite(node)) sites->push_back({WeightSite(node), SiteRole::kWeight, at_border, &node});
+  }
+}
+
+}  // namespace
+
+std::vector<std::string> InputSites(const Node& node) {
+  if (HasWeightSite(node)) return {SiteName(node, "input")};
+  if (node.op == Op::kMatmul) return {SiteName(node, "left"), SiteName(node, "right")};
+  return {};
+}
+
+std::string WeightSite(const Node& node) { return HasWeightSite(node) ? SiteName(node, "weight") : ""; }
+
+std::vector<Site> QuantSites(const Graph& graph) {
+  std::vector<Site> sites;
+  for (const Segment* segment : graph.Segments()) AddSites(*segment, graph, &sites);
+  return sites;
+}
+
+}  // namespace qwt
