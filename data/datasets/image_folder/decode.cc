@@ -37,19 +37,11 @@ struct TjDestroy {  // tjhandle is void*
 };
 using TjHandle = std::unique_ptr<void, TjDestroy>;
 
+// Also for libjpeg's warnings: it calls a cut file one and fills the rest with grey, and of damaged codes often nothing
+// is told but that bytes were left over. An image with such a warning is refused, where Pillow accepts it, rather than
+// counted with pixels that nobody took.
 absl::Status JpegError(tjhandle handle) {
   return absl::DataLossError(absl::StrCat("damaged JPEG data: ", tjGetErrorStr2(handle)));
-}
-
-// libjpeg calls a cut file a warning and fills the rest with grey. The one warning that real photographs give although
-// every pixel is there is about stray bytes between segments.
-absl::Status CheckWarning(tjhandle handle, absl::string_view bytes) {
-  if (tjGetErrorCode(handle) != TJERR_WARNING) return JpegError(handle);
-  const absl::string_view end_of_image("\xff\xd9", 2);
-  if (absl::StrContains(tjGetErrorStr2(handle), "extraneous bytes") && bytes.rfind(end_of_image) != bytes.npos) {
-    return absl::OkStatus();
-  }
-  return JpegError(handle);
 }
 
 uint8_t ToByte(int value) { return static_cast<uint8_t>(std::clamp(value, 0, 255)); }
@@ -74,7 +66,7 @@ absl::StatusOr<at::Tensor> DecodeJpeg(absl::string_view bytes) {
   const auto* data = reinterpret_cast<const unsigned char*>(bytes.data());
   int width = 0, height = 0, subsampling = 0, colorspace = 0;
   if (tjDecompressHeader3(handle.get(), data, bytes.size(), &width, &height, &subsampling, &colorspace) != 0) {
-    QWT_RETURN_IF_ERROR(CheckWarning(handle.get(), bytes));
+    return JpegError(handle.get());
   }
   QWT_RETURN_IF_ERROR(CheckSize(width, height));
   const bool cmyk = colorspace == TJCS_CMYK || colorspace == TJCS_YCCK;
@@ -82,7 +74,7 @@ absl::StatusOr<at::Tensor> DecodeJpeg(absl::string_view bytes) {
   at::Tensor pixels = cmyk ? at::Tensor() : EmptyPixels(height, width);
   unsigned char* target = cmyk ? inks.data() : pixels.mutable_data_ptr<uint8_t>();
   if (tjDecompress2(handle.get(), data, bytes.size(), target, width, 0, height, cmyk ? TJPF_CMYK : TJPF_RGB, 0) != 0) {
-    QWT_RETURN_IF_ERROR(CheckWarning(handle.get(), bytes));
+    return JpegError(handle.get());
   }
   return cmyk ? CmykToRgb(inks, height, width) : pixels;
 }
@@ -119,15 +111,23 @@ void ReadPngBytes(png_structp png, png_bytep target, size_t count) {
   reader->bytes.remove_prefix(count);
 }
 
-// Reads the header and asks for 8-bit RGB, or for 16-bit grey, which Pillow clips instead of scaling.
 bool ReadPngHeader(PngReader* reader) {
   if (setjmp(png_jmpbuf(reader->png))) return false;
+  png_set_read_fn(reader->png, reader, ReadPngBytes);
+  png_set_user_limits(reader->png, PNG_UINT_31_MAX,
+                      PNG_UINT_31_MAX);  // CheckSize has the limits and the better message
+  png_read_info(reader->png, reader->info);
+  reader->width = png_get_image_width(reader->png, reader->info);
+  reader->height = png_get_image_height(reader->png, reader->info);
+  return true;
+}
+
+// Asks for 8-bit RGB, or for 16-bit grey, which Pillow clips instead of scaling. Allocates rows, so the size must have
+// been checked.
+bool SetPngFormat(PngReader* reader) {
+  if (setjmp(png_jmpbuf(reader->png))) return false;
   png_structp png = reader->png;
-  png_set_read_fn(png, reader, ReadPngBytes);
-  png_set_user_limits(png, PNG_UINT_31_MAX, PNG_UINT_31_MAX);  // CheckSize has the limits and the better message
-  png_read_info(png, reader->info);
-  int depth = 0, color = 0;
-  png_get_IHDR(png, reader->info, &reader->width, &reader->height, &depth, &color, nullptr, nullptr, nullptr);
+  const int depth = png_get_bit_depth(png, reader->info), color = png_get_color_type(png, reader->info);
   reader->grey16 = color == PNG_COLOR_TYPE_GRAY && depth == 16;
   if (color == PNG_COLOR_TYPE_PALETTE) png_set_palette_to_rgb(png);
   if (color == PNG_COLOR_TYPE_GRAY && depth < 8) png_set_expand_gray_1_2_4_to_8(png);
@@ -156,6 +156,7 @@ absl::StatusOr<at::Tensor> DecodePng(absl::string_view bytes) {
   if (reader.info == nullptr) return absl::ResourceExhaustedError("cannot start the PNG decoder");
   if (!ReadPngHeader(&reader)) return absl::DataLossError(absl::StrCat("damaged PNG data: ", reader.error));
   QWT_RETURN_IF_ERROR(CheckSize(reader.width, reader.height));
+  if (!SetPngFormat(&reader)) return absl::DataLossError(absl::StrCat("damaged PNG data: ", reader.error));
   const int64_t height = reader.height, width = reader.width;
   at::Tensor pixels = EmptyPixels(height, width);
   uint8_t* rgb = pixels.mutable_data_ptr<uint8_t>();
