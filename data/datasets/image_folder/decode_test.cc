@@ -3,6 +3,7 @@
 
 #include <png.h>
 
+#include "absl/strings/match.h"
 #include "core/base/files.h"
 #include "gtest/gtest.h"
 
@@ -85,17 +86,25 @@ TEST(DecodeTest, TruncatedJpeg) {
 
 TEST(DecodeTest, DamagedJpeg) {
   std::string bytes = Golden("landscape.jpg");
-  for (int i = 0; i < 64; ++i) bytes[bytes.size() / 2 + i] = '\x55';
-  const absl::Status status = DecodeImage(bytes).status();
-  EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss);
-  EXPECT_EQ(status.message().substr(0, 36), "damaged JPEG data: Corrupt JPEG data") << status;
+  const size_t table =
+      bytes.find("\xff\xc4");  // a Huffman table: marker, length, class, the number of codes of each length
+  ASSERT_NE(table, bytes.npos);
+  bytes[table + 5] = '\xff';
+  EXPECT_EQ(DecodeImage(bytes).status(), absl::DataLossError("damaged JPEG data: Bogus Huffman table definition"));
+  bytes = Golden("landscape.jpg");
+  bytes.erase(bytes.size() / 2, 1000);
+  EXPECT_EQ(DecodeImage(bytes).status(),
+            absl::DataLossError("damaged JPEG data: Corrupt JPEG data: premature end of data segment"));
 }
 
 TEST(DecodeTest, JpegWithBytesLeftOver) {
   std::string bytes = Golden("landscape.jpg");
-  bytes.insert(bytes.size() - 2, "abc");  // before the end-of-image marker
-  EXPECT_EQ(DecodeImage(bytes).status(),
-            absl::DataLossError("damaged JPEG data: Corrupt JPEG data: 3 extraneous bytes before marker 0xd9"));
+  bytes.insert(bytes.size() - 2, 100, 'a');  // before the end-of-image marker
+  const absl::Status status =
+      DecodeImage(bytes).status();  // the decoder has some of them in hand already: their number varies
+  EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss);
+  EXPECT_TRUE(absl::StartsWith(status.message(), "damaged JPEG data: Corrupt JPEG data: ")) << status;
+  EXPECT_TRUE(absl::EndsWith(status.message(), " extraneous bytes before marker 0xd9")) << status;
 }
 
 TEST(DecodeTest, TruncatedPng) {
