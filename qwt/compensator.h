@@ -1,4 +1,5 @@
-// Closed-form compensation of a quantised block (QwT, arXiv 2411.13918): Y ≈ Ŷ + f(X). One folder in qwt/compensators/ each.
+// Closed-form compensation of a quantised block (QwT, arXiv 2411.13918): Y ≈ Ŷ + f(X). One folder in qwt/compensators/
+// each.
 #pragma once
 
 #include <memory>
@@ -16,23 +17,24 @@ namespace qwt {
 
 // What a fit found for one block.
 struct BlockSolution {
-  std::string block;        // "blocks.0"
-  bool kept = false;        // the gate's decision; if not, the block runs uncompensated
-  std::string reason;       // why not kept; "" if kept
-  double r2 = 0;            // in sample: 1 - Σ(R-R̂)²/Σ(R-mean R)²
-  double mse_before = 0;    // mean (Y-Ŷ)² over all values
-  double mse_after = 0;     // mean (Y-Ŷ-f(X))²
-  double condition = 0;     // of the centred Gram, largest / smallest kept eigenvalue
-  int64_t rank = 0;         // eigenvalues kept
-  int64_t samples = 0;      // rows (tokens) seen
-  TensorMap tensors;        // linear: "weight" float16 [C, C], "bias" float32 [C]; as used: zeros where not kept
+  std::string block;      // "blocks.0"
+  bool kept = false;      // the gate's decision; if not, the block runs uncompensated
+  std::string reason;     // why not kept; "" if kept
+  double r2 = 0;          // in sample: 1 - Σ(R-R̂)²/Σ(R-mean R)²
+  double mse_before = 0;  // mean (Y-Ŷ)² over all values
+  double mse_after = 0;   // mean (Y-Ŷ-f(X))²
+  double condition = 0;   // of the centred Gram, largest / smallest kept eigenvalue
+  int64_t rank = 0;       // eigenvalues kept
+  int64_t samples = 0;    // rows (tokens) seen
+  TensorMap tensors;      // linear: "weight" float16 [C, C], "bias" float32 [C]; as used: zeros where not kept
 };
 
 // Sums of one block over a stream of batches; memory does not grow with the number of images.
 class BlockFit {
  public:
   virtual ~BlockFit() = default;
-  // x: the block's input; y_float, y_quant: its output in float and quantised, float32. Thread safe. InvalidArgument naming the block for NaN or infinity.
+  // x: the block's input; y_float, y_quant: its output in float and quantised, float32. Thread safe. InvalidArgument
+  // naming the block for NaN or infinity.
   virtual absl::Status Accumulate(const at::Tensor& x, const at::Tensor& y_float, const at::Tensor& y_quant) = 0;
   // The sums of all ranks, on all ranks: to the last bit the same however batches were shared.
   virtual absl::Status Reduce(Communicator& comm) = 0;
@@ -43,7 +45,8 @@ class Compensator {
  public:
   virtual ~Compensator() = default;
   virtual absl::StatusOr<std::unique_ptr<BlockFit>> Begin(const Graph& graph, int block_index) const = 0;
-  // The compensated block's output from its input and quantised output. Const and thread safe. Throws what LibTorch throws.
+  // The compensated block's output from its input and quantised output. Const and thread safe. Throws what LibTorch
+  // throws.
   virtual at::Tensor Apply(const BlockSolution& solution, const at::Tensor& x, const at::Tensor& y_quant) const = 0;
 };
 

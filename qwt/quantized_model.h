@@ -16,7 +16,7 @@ namespace qwt {
 
 struct QuantizedModel {
   Graph graph;
-  TensorMap parameters;                           // float32, rewritten by the method
+  TensorMap parameters;  // float32, rewritten by the method
   QuantPlan plan;
   std::string compensator;                        // registered name; "" for none
   std::vector<BlockSolution> compensation;        // by block; empty for none
@@ -31,7 +31,8 @@ absl::StatusOr<QuantizedModel> LoadQuantizedModel(const std::string& path);
 // Runs blocks quantised, each followed by its compensation if it has one. The model must outlive it.
 absl::StatusOr<std::unique_ptr<Executor>> MakeQuantizedExecutor(const QuantizedModel& model, bool compensated);
 
-// MB as the reference counts: Σ numel·bits/8/1e6 with the plan's bits for quantised weights, 16 for compensation weights, 32 for all else.
+// MB as the reference counts: Σ numel·bits/8/1e6 with the plan's bits for quantised weights, 16 for compensation
+// weights, 32 for all else.
 double FloatSizeMb(const Graph& graph);
 double QuantizedSizeMb(const QuantizedModel& model, bool compensated);
 
