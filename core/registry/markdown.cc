@@ -5,12 +5,14 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
-#include "core/registry/registry.h"
 
 namespace qwt {
 namespace {
+
+using Description = RegistryBase::Description;
 
 constexpr size_t kColumns = 100;
 
@@ -18,18 +20,38 @@ std::string Cell(const std::string& text) { return absl::StrReplaceAll(text, {{"
 
 bool IsNotGiven(const std::string& default_yaml) { return default_yaml.empty() || default_yaml == "\"\""; }
 
-std::string OptionTable(const Schema& schema) {
-  if (schema.options.empty()) return "No options.\n";
-  std::string table = "| option | value | default | meaning |\n|---|---|---|---|\n";
-  for (const Option& option : schema.options) {
-    std::string default_text = "required";
-    if (option.default_yaml.has_value()) {
-      default_text = IsNotGiven(*option.default_yaml) ? "none" : absl::StrCat("`", *option.default_yaml, "`");
+bool SameButDefaults(const Option& a, const Option& b) {
+  return a.name == b.name && a.type == b.type && a.doc == b.doc && AllowedValues(a) == AllowedValues(b) &&
+         a.default_yaml.has_value() == b.default_yaml.has_value();
+}
+
+// The first component with the same options; the component itself if there is none before it.
+const Description& FirstLike(const Description& component, const std::vector<Description>& components) {
+  if (component.schema.options.empty()) return component;
+  for (const Description& other : components) {
+    if (other.name == component.name) break;
+    if (std::equal(other.schema.options.begin(), other.schema.options.end(), component.schema.options.begin(),
+                   component.schema.options.end(), SameButDefaults)) {
+      return other;
     }
-    absl::StrAppend(&table, "| `", option.name, "` | ", Cell(AllowedValues(option)), " | ", Cell(default_text), " | ",
-                    Cell(option.doc), " |\n");
   }
-  return table;
+  return component;
+}
+
+// "The options of deit_base with the defaults heads 6, width 384." `quote` stands around each name and value.
+std::string Difference(const Description& component, const Description& first, const std::string& quote) {
+  std::vector<std::string> defaults;
+  for (size_t i = 0; i < component.schema.options.size(); ++i) {
+    const Option& option = component.schema.options[i];
+    if (option.default_yaml == first.schema.options[i].default_yaml) continue;
+    const std::string value =
+        IsNotGiven(*option.default_yaml) ? "none" : absl::StrCat(quote, *option.default_yaml, quote);
+    defaults.push_back(absl::StrCat(quote, option.name, quote, " ", value));
+  }
+  const std::string same = absl::StrCat("The options of ", quote, first.name, quote);
+  if (defaults.empty()) return same + ".";
+  return absl::StrCat(same, " with ", defaults.size() == 1 ? "the default " : "the defaults ",
+                      absl::StrJoin(defaults, ", "), ".");
 }
 
 // "dataset" -> "Datasets", "quant method" -> "Quant methods", "registry" -> "Registries".
@@ -75,20 +97,53 @@ std::string OptionText(const Option& option, size_t name_width) {
   return Wrapped(first, indent, absl::StrCat(value, ". ", option.doc));
 }
 
+// A line of name and doc, then one for each option.
+std::string ComponentText(const Description& component, const Description& first) {
+  std::string text = Wrapped(absl::StrCat("  ", component.name, "  "), 6, component.doc);
+  if (&first != &component) return text + Wrapped("      ", 6, Difference(component, first, ""));
+  size_t width = 0;
+  for (const Option& option : component.schema.options) width = std::max(width, option.name.size());
+  for (const Option& option : component.schema.options) text += OptionText(option, width);
+  return text;
+}
+
 }  // namespace
+
+std::string OptionTable(const Schema& schema) {
+  if (schema.options.empty()) return "No options.\n";
+  std::string table = "| option | value | default | meaning |\n|---|---|---|---|\n";
+  for (const Option& option : schema.options) {
+    std::string default_text = "required";
+    if (option.default_yaml.has_value()) {
+      default_text = IsNotGiven(*option.default_yaml) ? "none" : absl::StrCat("`", *option.default_yaml, "`");
+    }
+    absl::StrAppend(&table, "| `", option.name, "` | ", Cell(AllowedValues(option)), " | ", Cell(default_text), " | ",
+                    Cell(option.doc), " |\n");
+  }
+  return table;
+}
 
 std::string SchemaToMarkdown(const std::string& title, const Schema& schema) {
   return absl::StrCat("## ", title, "\n\n", OptionTable(schema));
 }
 
+std::string ComponentsToMarkdown(const RegistryBase& registry, const std::string& prefix) {
+  std::string markdown;
+  const std::vector<Description> components = registry.Descriptions();
+  for (const Description& component : components) {
+    const Description& first = FirstLike(component, components);
+    absl::StrAppend(&markdown, markdown.empty() ? "" : "\n", "### `", prefix, component.name, "`\n\n", component.doc,
+                    "\n\n");
+    markdown += &first == &component ? OptionTable(component.schema) : Difference(component, first, "`") + "\n";
+  }
+  return markdown;
+}
+
 std::string RegistriesToMarkdown() {
   std::string markdown;
   for (const RegistryBase* registry : RegistryBase::All()) {
-    absl::StrAppend(&markdown, markdown.empty() ? "" : "\n", "## ", Heading(registry->kind()), "\n");
-    for (const RegistryBase::Description& component : registry->Descriptions()) {
-      absl::StrAppend(&markdown, "\n### `", component.name, "`\n\n", component.doc, "\n\n",
-                      OptionTable(component.schema));
-    }
+    absl::StrAppend(&markdown, markdown.empty() ? "" : "\n", "## ", Heading(registry->kind()), "\n\n",
+                    ComponentsToMarkdown(*registry));
   }
   return markdown;
 }
@@ -97,11 +152,9 @@ std::string RegistriesToText() {
   std::string text;
   for (const RegistryBase* registry : RegistryBase::All()) {
     absl::StrAppend(&text, text.empty() ? "" : "\n", Heading(registry->kind()), "\n");
-    for (const RegistryBase::Description& component : registry->Descriptions()) {
-      absl::StrAppend(&text, Wrapped(absl::StrCat("  ", component.name, "  "), 6, component.doc));
-      size_t width = 0;
-      for (const Option& option : component.schema.options) width = std::max(width, option.name.size());
-      for (const Option& option : component.schema.options) absl::StrAppend(&text, OptionText(option, width));
+    const std::vector<Description> components = registry->Descriptions();
+    for (const Description& component : components) {
+      text += ComponentText(component, FirstLike(component, components));
     }
   }
   return text;
