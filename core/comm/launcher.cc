@@ -130,6 +130,8 @@ int LaunchLocalRanks(int ranks, char** argv) {
   action.sa_handler = OnSignal;
   sigaction(SIGINT, &action, nullptr);
   sigaction(SIGTERM, &action, nullptr);
+  // Who starts us may ignore it: the kernel would then keep no exit codes, and the wait would never end.
+  signal(SIGCHLD, SIG_DFL);
   std::vector<pid_t> pids;
   for (int rank = 0; rank < ranks; ++rank) {
     const pid_t pid = StartRank(rank, ranks, port, argv);

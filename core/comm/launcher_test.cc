@@ -27,6 +27,10 @@ TEST(LauncherTest, ARankThatFailsEndsTheOthersAndGivesItsCode) {
   EXPECT_EQ(run.err, "");
 }
 
+TEST(LauncherTest, ExitCodesArriveWhereTheEndOfChildrenWasIgnored) {
+  EXPECT_EQ(RunProgram({kProgram, "code", "ignored"}).exit_code, 7);
+}
+
 TEST(LauncherTest, ARankThatIsKilledIsNamed) {
   const ProgramResult run = RunProgram({kProgram, "signal"});
   EXPECT_EQ(run.exit_code, 1);
