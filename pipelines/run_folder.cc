@@ -7,6 +7,7 @@
 #include "core/base/files.h"
 #include "core/base/log.h"
 #include "core/base/paths.h"
+#include "core/base/status.h"
 #include "core/base/version.h"
 #include "pipelines/report.h"
 

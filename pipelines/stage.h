@@ -45,9 +45,9 @@ struct Planning {
   const Request& request;
   int world_size = 1;
   int threads = 1;
-  Graph graph;                                 // set by the stage that makes the network
-  std::map<std::string, std::string> made;     // value -> hash of the key that makes it
-  std::map<std::string, std::shared_ptr<const Dataset>> datasets;  // by split, opened once
+  Graph graph = {};                            // set by the stage that makes the network
+  std::map<std::string, std::string> made = {};  // value -> hash of the key that makes it
+  std::map<std::string, std::shared_ptr<const Dataset>> datasets = {};  // by split, opened once
 };
 
 // What a stage runs with.
