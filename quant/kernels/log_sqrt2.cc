@@ -4,6 +4,8 @@
 #include <cmath>
 #include <cstring>
 
+#include "quant/kernels/clones.h"
+
 namespace qwt {
 namespace {
 
@@ -58,13 +60,23 @@ const Thresholds& GetThresholds() {
   return thresholds;
 }
 
-inline int CodeOf(const Thresholds& thresholds, float ratio, float floor, int zero_code) {
+// Without branches, for the vectoriser. A zero or subnormal ratio (e = 0) has a code above every power's.
+inline int32_t CodeOf(const int32_t* first, const int32_t* second, float ratio, float floor, int32_t zero_code) {
   ratio = ratio > floor ? ratio : floor;
   const int32_t bits = BitsOf(ratio);
   const int32_t e = bits >> 23;
-  if (e == 0) return zero_code;
-  const int code = 2 * (127 - e) - (bits >= thresholds.first[e]) - (bits >= thresholds.second[e]);
-  return code < 0 ? 0 : (code < zero_code ? code : zero_code);
+  const int32_t code = 2 * (127 - e) + (e == 0) - (bits >= first[e]) - (bits >= second[e]);
+  const int32_t positive = code < 0 ? 0 : code;
+  return positive < zero_code ? positive : zero_code;
+}
+
+QWT_VECTOR_CLONES void ApplyRun(const Thresholds& thresholds, const float* x, float* __restrict__ y, int64_t n, float scale,
+                                float floor, int32_t zero_code, const float* values) {
+  const int32_t *first = thresholds.first.data(), *second = thresholds.second.data();
+  for (int64_t i = 0; i < n; ++i) {
+    const float value = values[CodeOf(first, second, x[i] / scale, floor, zero_code)];
+    y[i] = x[i] != x[i] ? x[i] : value;
+  }
 }
 
 // Values of all codes of one channel.
@@ -81,13 +93,14 @@ struct Values {
   }
 };
 
+// map(x, y, n, scale, values) for each run of one channel.
 template <typename From, typename To, typename Map>
 void Walk(const LogSqrt2Arguments& a, const From* x, To* y, const Map& map) {
   for (int64_t c = 0; c < a.channels; ++c) {
     const Values values(a.scale[c], a.zero_code);
     for (int64_t outer = 0; outer < a.outer; ++outer) {
       const int64_t start = (outer * a.channels + c) * a.inner;
-      for (int64_t i = start; i < start + a.inner; ++i) y[i] = map(x[i], a.scale[c], values);
+      map(x + start, y + start, a.inner, a.scale[c], values.of.data());
     }
   }
 }
@@ -96,21 +109,25 @@ void Walk(const LogSqrt2Arguments& a, const From* x, To* y, const Map& map) {
 
 void LogSqrt2Apply(const LogSqrt2Arguments& a, const float* x, float* y) {
   const Thresholds& thresholds = GetThresholds();
-  Walk(a, x, y, [&](float value, float scale, const Values& values) {
-    if (value != value) return value;
-    return values.of[CodeOf(thresholds, value / scale, a.floor, a.zero_code)];
+  Walk(a, x, y, [&](const float* from, float* to, int64_t n, float scale, const float* values) {
+    ApplyRun(thresholds, from, to, n, scale, a.floor, a.zero_code, values);
   });
 }
 
 void LogSqrt2Codes(const LogSqrt2Arguments& a, const float* x, uint8_t* codes) {
   const Thresholds& thresholds = GetThresholds();
-  Walk(a, x, codes, [&](float value, float scale, const Values&) {
-    return static_cast<uint8_t>(CodeOf(thresholds, value / scale, a.floor, a.zero_code));
+  Walk(a, x, codes, [&](const float* from, uint8_t* to, int64_t n, float scale, const float*) {
+    for (int64_t i = 0; i < n; ++i) {
+      to[i] = static_cast<uint8_t>(
+          CodeOf(thresholds.first.data(), thresholds.second.data(), from[i] / scale, a.floor, a.zero_code));
+    }
   });
 }
 
 void LogSqrt2Dequantize(const LogSqrt2Arguments& a, const uint8_t* codes, float* y) {
-  Walk(a, codes, y, [](uint8_t code, float, const Values& values) { return values.of[code]; });
+  Walk(a, codes, y, [](const uint8_t* from, float* to, int64_t n, float, const float* values) {
+    for (int64_t i = 0; i < n; ++i) to[i] = values[from[i]];
+  });
 }
 
 }  // namespace qwt

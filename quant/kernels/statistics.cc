@@ -9,7 +9,7 @@ namespace qwt {
 namespace {
 
 constexpr int kLanes = 16;
-constexpr int kBlock = 8 * kLanes;
+constexpr int kBlock = 32;
 
 // Sums of every kLanes-th square, added lane by lane: the same order whatever the vector width.
 QWT_VECTOR_CLONES double SquaredErrorOfRun(const float* x, const float* y, int64_t n) {
@@ -37,19 +37,11 @@ QWT_VECTOR_CLONES void AddSquaredErrorsOfRow(const float* x, const float* y, int
   }
 }
 
-// Smallest and largest of kBlock values.
-QWT_VECTOR_CLONES void RangeOfBlock(const float* x, float* low, float* high) {
-  float lows[kLanes], highs[kLanes];
-  for (int lane = 0; lane < kLanes; ++lane) lows[lane] = highs[lane] = x[lane];
-  for (int i = kLanes; i < kBlock; i += kLanes) {
-    for (int lane = 0; lane < kLanes; ++lane) {
-      const float value = x[i + lane];
-      lows[lane] = value < lows[lane] ? value : lows[lane];
-      highs[lane] = value > highs[lane] ? value : highs[lane];
-    }
-  }
-  *low = *std::min_element(lows, lows + kLanes);
-  *high = *std::max_element(highs, highs + kLanes);
+// Whether any of kBlock values lies outside [low, high].
+QWT_VECTOR_CLONES bool AnyOutside(const float* x, float low, float high) {
+  int32_t outside = 0;
+  for (int i = 0; i < kBlock; ++i) outside += (x[i] < low) | (x[i] > high);
+  return outside > 0;
 }
 
 }  // namespace
@@ -108,9 +100,7 @@ void AddExtremes(const float* x, int64_t n, LargestValues* largest, LargestValue
   };
   int64_t i = 0;
   for (; i + kBlock <= n; i += kBlock) {
-    float low, high;
-    RangeOfBlock(x + i, &low, &high);
-    if (high > largest->threshold() || -low > smallest->threshold()) add(i, i + kBlock);
+    if (AnyOutside(x + i, -smallest->threshold(), largest->threshold())) add(i, i + kBlock);
   }
   add(i, n);
 }
