@@ -7,6 +7,7 @@
 #include "pipelines/stages/images_schema.h"
 #include "quant/fake_quant_executor.h"
 #include "qwt/compensator.h"
+#include "qwt/solution_file.h"
 
 namespace qwt {
 namespace {
