@@ -55,14 +55,14 @@ absl::Status AddParameters(const QuantizedModel& model, TensorFile* file) {
   for (const auto& [name, tensor] : model.parameters) {
     const auto site = weights.find(name);
     if (site == weights.end()) {
-      file->tensors[kParameters + name] = tensor.contiguous();
+      file->tensors[absl::StrCat(kParameters, name)] = tensor.contiguous();
       continue;
     }
     const SiteQuantization& quantization = model.plan.at(site->second);
     QWT_ASSIGN_OR_RETURN(const auto quantizer, MakeQuantizer(quantization.spec.quantizer));
     auto codes = quantizer->Codes(tensor, quantization);
     if (!codes.ok()) return Annotate(codes.status(), site->second);
-    file->tensors[kCodes + name] = *codes;
+    file->tensors[absl::StrCat(kCodes, name)] = *codes;
   }
   return absl::OkStatus();
 }
@@ -72,7 +72,7 @@ absl::Status ReadParameters(const TensorFile& file, QuantizedModel* model) {
     if (absl::StartsWith(name, kParameters)) model->parameters[name.substr(sizeof(kParameters) - 1)] = tensor;
   }
   for (const auto& [name, site] : QuantizedWeights(model->graph, model->plan)) {
-    const auto codes = file.tensors.find(kCodes + name);
+    const auto codes = file.tensors.find(absl::StrCat(kCodes, name));
     if (codes == file.tensors.end()) return absl::DataLossError(absl::StrCat("there are no codes of '", name, "'"));
     const SiteQuantization& quantization = model->plan.at(site);
     QWT_ASSIGN_OR_RETURN(const auto quantizer, MakeQuantizer(quantization.spec.quantizer));
@@ -152,7 +152,7 @@ absl::Status SaveQuantizedModel(const std::string& path, const QuantizedModel& m
   file.metadata["graph"] = GraphToJson(model.graph);
   TensorMap plan;
   PlanToTensors(model.plan, &plan, &file.metadata["specs"]);
-  for (const auto& [name, tensor] : plan) file.tensors[kPlan + name] = tensor;
+  for (const auto& [name, tensor] : plan) file.tensors[absl::StrCat(kPlan, name)] = tensor;
   QWT_RETURN_IF_ERROR(Annotate(AddParameters(model, &file), path));
   file.metadata["compensator"] = model.compensator;
   nlohmann::json solutions = nlohmann::json::array();
@@ -162,7 +162,7 @@ absl::Status SaveQuantizedModel(const std::string& path, const QuantizedModel& m
     for (const auto& [name, tensor] : part.tensors) file.tensors[absl::StrCat(kCompensation, i, "/", name)] = tensor.contiguous();
   }
   file.metadata["solutions"] = solutions.dump();
-  for (const auto& [key, value] : model.provenance) file.metadata[kProvenance + key] = value;
+  for (const auto& [key, value] : model.provenance) file.metadata[absl::StrCat(kProvenance, key)] = value;
   file.metadata[kChecksum] = ChecksumOf(file);
   return WriteSafetensors(path, file);
 }

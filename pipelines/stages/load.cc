@@ -20,7 +20,7 @@ class LoadStage : public Stage {
     auto component = ModelRegistry::Get().Find(options.String("name"));
     auto graph = component.ok() ? (*component)->create(options) : component.status();
     if (!graph.ok()) {
-      problems->Add(options.Where("name"), std::string(graph.status().message()));
+      problems->Add("", std::string(graph.status().message()));
     } else {
       planning.graph = *std::move(graph);
     }

@@ -1,4 +1,5 @@
 // quantize: the method's rewrites and the quantised weights: a network that runs in low precision (algorithms section 4).
+#include "absl/strings/str_cat.h"
 #include "pipelines/stage.h"
 #include "quant/calibrate.h"
 #include "quant/method.h"
@@ -45,7 +46,7 @@ class QuantizeStage : public Stage {
     QWT_RETURN_IF_ERROR(SolveWeights(model.graph, model.parameters, specs, context.threads, &model.plan));
     TensorFile file;
     PlanToTensors(model.plan, &file.tensors, &file.metadata["specs"]);
-    for (const auto& [name, tensor] : model.parameters) file.tensors[kParameterPrefix + name] = tensor.contiguous();
+    for (const auto& [name, tensor] : model.parameters) file.tensors[absl::StrCat(kParameterPrefix, name)] = tensor.contiguous();
     return StoreEntry(context, plan.keys[0], file);
   }
 
