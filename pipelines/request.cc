@@ -58,22 +58,24 @@ const RegistryBase::Description* FindComponent(const RegistryBase& registry, con
   return found == all.end() ? nullptr : &*found;
 }
 
-// The section's schema with its selector and the options of the component that the config chooses.
-Schema FullSchema(const Section& section, const ConfigNode& node, Problems* problems) {
-  if (section.components == nullptr) return section.schema;
-  Schema schema;
-  std::vector<RegistryBase::Description> components = section.components->Descriptions();
+std::vector<std::string> NamesOf(const std::vector<RegistryBase::Description>& components) {
   std::vector<std::string> names;
   for (const auto& component : components) names.push_back(component.name);
-  schema.options.push_back(
-      Option::String(section.selector, absl::StrCat("The ", section.components->kind(), ".")).OneOf(names));
-  schema.options.insert(schema.options.end(), section.schema.options.begin(), section.schema.options.end());
+  return names;
+}
+
+// The section's schema with its selector and the options of the component that the config chooses.
+Schema FullSchema(const Section& section, const ConfigNode& node, Problems* problems) {
+  Schema schema = OwnSchema(section);
+  if (section.components == nullptr) return schema;
+  std::vector<RegistryBase::Description> components = section.components->Descriptions();
   const ConfigNode* chosen = node.kind() == ConfigNode::Kind::kMap ? node.Find(section.selector) : nullptr;
   if (chosen == nullptr || chosen->kind() != ConfigNode::Kind::kScalar) return schema;
   if (const auto* component = FindComponent(*section.components, components, chosen->scalar())) {
     schema.options.insert(schema.options.end(), component->schema.options.begin(), component->schema.options.end());
   } else {
     // Its options are unknown, so nothing else in the section can be judged.
+    const std::vector<std::string> names = NamesOf(components);
     problems->Add(chosen->Where(), absl::StrCat("unknown ", section.components->kind(), " '", chosen->scalar(), "'",
                                                 DidYouMean(chosen->scalar(), names), "; there are: ", absl::StrJoin(names, ", ")));
     schema.options.clear();
@@ -110,6 +112,14 @@ void CheckOrder(const Request& request, const std::string& where, Problems* prob
 }
 
 }  // namespace
+
+Schema OwnSchema(const Section& section) {
+  if (section.components == nullptr) return section.schema;
+  Schema schema = {{Option::String(section.selector, absl::StrCat("The ", section.components->kind(), "."))
+                        .OneOf(NamesOf(section.components->Descriptions()))}};
+  schema.options.insert(schema.options.end(), section.schema.options.begin(), section.schema.options.end());
+  return schema;
+}
 
 std::vector<Section> AllSections() {
   std::vector<Section> sections = {ModelSection(), DatasetSection()};

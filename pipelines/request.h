@@ -22,6 +22,9 @@ struct Section {
   const RegistryBase* components = nullptr;  // where that name is looked up
 };
 
+// The section's own options, behind the selector where it has one: any component's name.
+Schema OwnSchema(const Section& section);
+
 // All sections there are: model, dataset, runtime, and one for each registered stage that has options or chooses a component.
 std::vector<Section> AllSections();
 // The options above the sections: name, seed, stages.
