@@ -1,6 +1,8 @@
 #include "core/store/store.h"
 
+#include <fcntl.h>
 #include <signal.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -9,6 +11,7 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
@@ -26,10 +29,13 @@ namespace fs = std::filesystem;
 constexpr char kVersionFolder[] = "v1", kTemporaryFolder[] = "tmp";
 constexpr char kKeyFile[] = "key.txt", kPayloadFile[] = "payload", kRecordFile[] = "record.json";
 
+// The host, and the namespace that its process ids count in: containers of one machine may share its name.
 std::string HostName() {
   char name[256] = {};
   gethostname(name, sizeof(name) - 1);
-  return absl::StrReplaceAll(name, {{"/", "_"}, {"~", "_"}});
+  std::error_code error;
+  const std::string pid_namespace = fs::read_symlink("/proc/self/ns/pid", error).string();
+  return absl::StrReplaceAll(absl::StrCat(name, "-", pid_namespace), {{"/", "_"}, {"~", "_"}});
 }
 
 std::string EntryFolder(const std::string& root, const StoreKey& key) {
@@ -63,11 +69,14 @@ void RemoveLeftovers(const std::string& folder) {
   }
 }
 
-// DataLoss with what is wrong with an entry; OK where it is whole.
+// DataLoss with what is wrong with an entry; OK where it is whole. Any other: it cannot be read, which says nothing
+// against it.
 absl::Status Verify(const std::string& folder, const StoreKey& key) {
   auto text = ReadFile(absl::StrCat(folder, "/", kKeyFile));
+  if (!text.ok() && !absl::IsNotFound(text.status())) return text.status();
   if (!text.ok() || *text != key.text()) return absl::DataLossError("key.txt is missing or is another entry's");
   auto record = ReadFile(absl::StrCat(folder, "/", kRecordFile));
+  if (!record.ok() && !absl::IsNotFound(record.status())) return record.status();
   if (!record.ok()) return absl::DataLossError("record.json is missing: it was half written");
   const nlohmann::json json = nlohmann::json::parse(*record, nullptr, /*allow_exceptions=*/false);
   if (!json.is_object() || !json.contains("bytes") || !json["bytes"].is_number_integer() || !json.contains("sha256") ||
@@ -77,23 +86,52 @@ absl::Status Verify(const std::string& folder, const StoreKey& key) {
   const std::string payload = absl::StrCat(folder, "/", kPayloadFile);
   std::error_code error;
   const uintmax_t bytes = fs::file_size(payload, error);
-  if (error) return absl::DataLossError("its payload is missing");
+  if (error == std::errc::no_such_file_or_directory) return absl::DataLossError("its payload is missing");
+  QWT_RETURN_IF_ERROR(FsStatus(error, absl::StrCat("read '", payload, "'")));
   if (bytes != json["bytes"].get<uintmax_t>()) {
-    return absl::DataLossError(absl::StrCat("its payload has ", bytes, " bytes, ", json["bytes"].get<uintmax_t>(), " were written"));
+    return absl::DataLossError(
+        absl::StrCat("its payload has ", bytes, " bytes, ", json["bytes"].get<uintmax_t>(), " were written"));
   }
-  auto sha256 = Sha256OfFile(payload);
-  if (!sha256.ok() || *sha256 != json["sha256"].get<std::string>()) return absl::DataLossError("its payload's checksum differs");
+  QWT_ASSIGN_OR_RETURN(const std::string sha256, Sha256OfFile(payload));
+  if (sha256 != json["sha256"].get<std::string>()) return absl::DataLossError("its payload's checksum differs");
   return absl::OkStatus();
 }
 
-// The folder, renamed away first so that no reader meets it half removed.
-void Drop(const std::string& root, const std::string& folder) {
+// Held while an entry is looked at and renamed away; the system lets go of it when the process ends.
+class Lock {
+ public:
+  explicit Lock(const std::string& path) : file_(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666)) {
+    while (file_ >= 0 && flock(file_, LOCK_EX) != 0 && errno == EINTR) {
+    }
+  }
+  ~Lock() {
+    if (file_ >= 0) close(file_);
+  }
+  Lock(const Lock&) = delete;
+
+ private:
+  int file_;  // -1 where there is no lock to be had: dropping goes on without
+};
+
+// Drops a damaged entry, renamed away first so that no reader meets it half removed. It is looked at again under the
+// lock: another process may have dropped it and made it anew since.
+absl::Status DropIfDamaged(const std::string& root, const std::string& folder, const StoreKey& key) {
   static std::atomic<int> dropped{0};
+  const std::string version = absl::StrCat(root, "/", kVersionFolder);
   const std::string away =
-      absl::StrCat(root, "/", kVersionFolder, "/", kTemporaryFolder, "/", HostName(), "~", getpid(), "~dropped~", dropped++);
+      absl::StrCat(version, "/", kTemporaryFolder, "/", HostName(), "~", getpid(), "~dropped~", dropped++);
   std::error_code error;
-  fs::rename(folder, away, error);
-  fs::remove_all(error ? folder : away, error);
+  {
+    const Lock lock(absl::StrCat(version, "/lock"));
+    if (!fs::exists(folder, error)) return absl::OkStatus();
+    const absl::Status status = Verify(folder, key);
+    if (!absl::IsDataLoss(status)) return status;
+    QWT_LOG(WARNING) << "store: entry " << folder << " is dropped and made again: " << status.message();
+    fs::rename(folder, away, error);
+    if (error) return FsStatus(error, absl::StrCat("remove '", folder, "'"));
+  }
+  fs::remove_all(away, error);
+  return absl::OkStatus();
 }
 
 // Removes a temporary folder, whatever became of it.
@@ -110,11 +148,12 @@ class Cleanup {
 };
 
 // key.txt, payload and record.json, each synced.
-absl::Status Fill(const std::string& folder, const StoreKey& key, const std::function<absl::Status(const std::string& path)>& write) {
+absl::Status Fill(const std::string& folder, const StoreKey& key,
+                  const std::function<absl::Status(const std::string& path)>& write) {
   QWT_RETURN_IF_ERROR(MakeFolder(folder));
   QWT_RETURN_IF_ERROR(WriteAndSync(absl::StrCat(folder, "/", kKeyFile), {key.text()}));
   const std::string payload = absl::StrCat(folder, "/", kPayloadFile);
-  QWT_RETURN_IF_ERROR(write(payload));
+  QWT_RETURN_IF_ERROR(CatchExceptions("writing a payload", [&] { return write(payload); }));
   QWT_RETURN_IF_ERROR(SyncPath(payload));
   std::error_code error;
   const uintmax_t bytes = fs::file_size(payload, error);
@@ -125,6 +164,13 @@ absl::Status Fill(const std::string& folder, const StoreKey& key, const std::fun
   return SyncPath(folder);
 }
 
+// The error of `root`'s store; where it is about a file of the store (a full disk, no permission), with the way out.
+absl::Status StoreError(const absl::Status& status, const std::string& root) {
+  const bool own_file = absl::StrContains(status.message(), absl::StrCat("'", root, "/"));
+  return absl::Status(status.code(), absl::StrCat("store '", root, "': ", status.message(),
+                                                  own_file ? "; choose another folder with runtime.store=DIR" : ""));
+}
+
 }  // namespace
 
 StoreKey::StoreKey(const std::string& stage, int stage_version) {
@@ -132,6 +178,7 @@ StoreKey::StoreKey(const std::string& stage, int stage_version) {
 }
 
 StoreKey& StoreKey::Add(const std::string& name, const std::string& value) {
+  QWT_CHECK(!name.empty() && name[0] != ' ' && name.find_first_of(":\n") == std::string::npos);
   // Further lines of a value are indented, so that none reads as a line of its own.
   absl::StrAppend(&text_, name, ": ", absl::StrReplaceAll(value, {{"\n", "\n  "}}), "\n");
   return *this;
@@ -146,10 +193,7 @@ absl::StatusOr<std::unique_ptr<ArtifactStore>> ArtifactStore::Open(const std::st
   if (status.ok()) status = WriteAndSync(probe, {"writable\n"});
   std::error_code ignored;
   fs::remove(probe, ignored);
-  if (!status.ok()) {
-    return absl::Status(status.code(), absl::StrCat("store '", root, "': ", status.message(),
-                                                    "; choose another folder with runtime.store=DIR"));
-  }
+  if (!status.ok()) return StoreError(status, root);
   RemoveLeftovers(temporary);
   return std::unique_ptr<ArtifactStore>(new ArtifactStore(root));
 }
@@ -165,34 +209,38 @@ absl::StatusOr<std::optional<std::string>> ArtifactStore::Lookup(const StoreKey&
   if (!fs::exists(folder, error)) return std::nullopt;
   const absl::Status status = Verify(folder, key);
   if (status.ok()) return absl::StrCat(folder, "/", kPayloadFile);
-  QWT_LOG(WARNING) << "store: entry " << folder << " is dropped and made again: " << status.message();
-  Drop(root_, folder);
+  if (!absl::IsDataLoss(status)) return StoreError(status, root_);
+  const absl::Status dropped = DropIfDamaged(root_, folder, key);
+  if (!dropped.ok()) return StoreError(dropped, root_);
   return std::nullopt;
 }
 
-absl::StatusOr<std::string> ArtifactStore::Put(const StoreKey& key, const std::function<absl::Status(const std::string& path)>& write) {
+absl::StatusOr<std::string> ArtifactStore::Put(const StoreKey& key,
+                                               const std::function<absl::Status(const std::string& path)>& write) {
   static std::atomic<int> puts{0};
   const std::string folder = EntryFolder(root_, key);
   const std::string temporary =
       absl::StrCat(root_, "/", kVersionFolder, "/", kTemporaryFolder, "/", HostName(), "~", getpid(), "~", puts++);
   const Cleanup cleanup(temporary);
-  const std::string context = absl::StrCat("store '", root_, "'");
-  QWT_RETURN_IF_ERROR(Annotate(Fill(temporary, key, write), context));
   const std::string parent = fs::path(folder).parent_path();
-  QWT_RETURN_IF_ERROR(Annotate(MakeFolder(parent), context));
+  absl::Status status = Fill(temporary, key, write);
+  if (status.ok()) status = MakeFolder(parent);
+  if (!status.ok()) return StoreError(status, root_);
   for (int attempt = 0; attempt < 2; ++attempt) {
     if (std::rename(temporary.c_str(), folder.c_str()) == 0) {
-      QWT_RETURN_IF_ERROR(Annotate(SyncPath(parent), context));
+      status = SyncPath(parent);
+      if (status.ok()) status = SyncPath(fs::path(parent).parent_path());
+      if (!status.ok()) return StoreError(status, root_);
       return absl::StrCat(folder, "/", kPayloadFile);
     }
-    if (errno != EEXIST && errno != ENOTEMPTY) {
-      return Annotate(ErrnoStatus(errno, absl::StrCat("rename to '", folder, "'")), context);
+    if (errno != EEXIST && errno != ENOTEMPTY && errno != ENOTDIR) {
+      return StoreError(ErrnoStatus(errno, absl::StrCat("rename to '", folder, "'")), root_);
     }
     // Another process was first. Its entry counts where it is whole; Lookup drops it where it is not.
     QWT_ASSIGN_OR_RETURN(std::optional<std::string> payload, Lookup(key));
     if (payload.has_value()) return *payload;
   }
-  return absl::UnavailableError(absl::StrCat(context, ": '", folder, "' cannot be replaced"));
+  return StoreError(absl::UnavailableError(absl::StrCat("'", folder, "' cannot be replaced")), root_);
 }
 
 }  // namespace qwt

@@ -3,7 +3,8 @@
 // Entry: ROOT/v1/<2 hex>/<64 hex>/ with key.txt (the key's text), payload (one file), record.json (size and sha256 of
 // payload; written last). Write protocol: a temporary folder on the same file system; each file written and synced; the
 // folder renamed into place; the parent synced. The entry counts once record.json is in it. Two processes may write the
-// same key at once: the first rename wins.
+// same key at once: the first rename wins. What processes of this host that died left is removed by
+// the next Open. Damaged entries are dropped under a lock, so that nobody drops what another has just made anew.
 #pragma once
 
 #include <functional>
@@ -17,7 +18,8 @@
 
 namespace qwt {
 
-// What made a value, as text: "name: value" lines in the order added. Equal texts, equal entries.
+// What made a value, as text: "name: value" lines in the order added. Equal texts, equal entries. A name
+// holds no colon, no line break and no space at its start (QWT_CHECK).
 class StoreKey {
  public:
   StoreKey(const std::string& stage, int stage_version);

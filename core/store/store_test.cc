@@ -6,6 +6,7 @@
 
 #include <csignal>
 #include <filesystem>
+#include <stdexcept>
 
 #include "core/base/files.h"
 #include "gmock/gmock.h"
@@ -45,6 +46,12 @@ TEST(StoreKeyTest, AValueOfSeveralLinesIsNotAnotherKey) {
   EXPECT_EQ(StoreKey("fit", 1).Add("a", "1\nb: 2").text(), "format: 1\nstage: fit 1\na: 1\n  b: 2\n");
   EXPECT_NE(StoreKey("fit", 1).Add("a", "1\nb: 2").hash(), StoreKey("fit", 1).Add("a", "1").Add("b", "2").hash());
   EXPECT_NE(StoreKey("fit", 1).hash(), StoreKey("fit", 2).hash());
+  const StoreKey plain("fit", 1);
+  EXPECT_NE(StoreKey(plain).Add("a", "1\n  b: 2").text(), StoreKey(plain).Add("a", "1\nb: 2").text());
+  EXPECT_NE(StoreKey(plain).Add("a", "1\n").text(), StoreKey(plain).Add("a", "1").text());
+  EXPECT_DEATH(StoreKey(plain).Add("a: 1", "2"), "broken invariant");
+  EXPECT_DEATH(StoreKey(plain).Add("a\nb", "2"), "broken invariant");
+  EXPECT_DEATH(StoreKey(plain).Add("  a", "2"), "broken invariant");
 }
 
 TEST(StoreTest, FindsWhatWasPut) {
@@ -62,7 +69,8 @@ TEST(StoreTest, FindsWhatWasPut) {
 }
 
 // Damages an entry, expects it to be reported, dropped and made again.
-void ExpectDropped(const std::string& name, const std::function<void(const fs::path& folder)>& damage, const std::string& reason) {
+void ExpectDropped(const std::string& name, const std::function<void(const fs::path& folder)>& damage,
+                   const std::string& reason) {
   auto store = OpenStore(FreshRoot(name));
   const fs::path folder = fs::path(*store->Put(kKey, Writes("value"))).parent_path();
   damage(folder);
@@ -84,9 +92,11 @@ TEST(StoreTest, DropsADamagedEntry) {
   ExpectDropped("truncated", put("payload", "val"), "its payload has 3 bytes, 5 were written");
   ExpectDropped("other_key", put("key.txt", "x"), "key.txt is missing or is another entry's");
   ExpectDropped("record", put("record.json", "{"), "record.json is damaged");
-  ExpectDropped("no_payload", [](const fs::path& folder) { fs::remove(folder / "payload"); }, "its payload is missing");
-  ExpectDropped("half", [](const fs::path& folder) { fs::remove(folder / "record.json"); },
-                "record.json is missing: it was half written");
+  ExpectDropped(
+      "no_payload", [](const fs::path& folder) { fs::remove(folder / "payload"); }, "its payload is missing");
+  ExpectDropped(
+      "half", [](const fs::path& folder) { fs::remove(folder / "record.json"); },
+      "record.json is missing: it was half written");
 }
 
 TEST(StoreTest, AFailedWriteLeavesNothing) {
@@ -98,6 +108,67 @@ TEST(StoreTest, AFailedWriteLeavesNothing) {
   EXPECT_EQ(payload.status(), absl::ResourceExhaustedError("store '" + store->root() + "': disk full"));
   EXPECT_FALSE(store->Contains(kKey));
   EXPECT_EQ(TemporaryFolders(store->root()), 0);
+}
+
+TEST(StoreTest, AWriterThatThrowsIsAnErrorAndLeavesNothing) {
+  auto store = OpenStore(FreshRoot("throws"));
+  auto payload = store->Put(kKey, [](const std::string&) -> absl::Status { throw std::runtime_error("boom"); });
+  EXPECT_EQ(payload.status(), absl::InternalError("store '" + store->root() + "': writing a payload: boom"));
+  EXPECT_EQ(TemporaryFolders(store->root()), 0);
+}
+
+// The payload's own folder is named, hence the store is what has no room.
+TEST(StoreTest, AFullDiskSaysHowToChooseAnotherStore) {
+  auto store = OpenStore(FreshRoot("hint"));
+  std::string message;
+  auto payload = store->Put(kKey, [&](const std::string& path) {
+    message = "write '" + path + "': No space left on device";
+    return absl::ResourceExhaustedError(message);
+  });
+  EXPECT_EQ(payload.status(), absl::ResourceExhaustedError("store '" + store->root() + "': " + message +
+                                                           "; choose another folder with runtime.store=DIR"));
+}
+
+// A payload that cannot be read (here: a folder in its place) may be whole: it is an error, and stays.
+TEST(StoreTest, WhatCannotBeReadIsNotDropped) {
+  auto store = OpenStore(FreshRoot("unreadable"));
+  const std::string payload = *store->Put(kKey, Writes("value"));
+  fs::remove(payload);
+  fs::create_directory(payload);
+  EXPECT_EQ(store->Lookup(kKey).status(),
+            absl::UnavailableError("store '" + store->root() + "': read '" + payload +
+                                   "': Is a directory; choose another folder with runtime.store=DIR"));
+  EXPECT_TRUE(fs::exists(payload));
+}
+
+TEST(StoreTest, PutReplacesADamagedEntryAndWhatElseIsInItsPlace) {
+  auto store = OpenStore(FreshRoot("replaces"));
+  const fs::path folder = fs::path(*store->Put(kKey, Writes("value"))).parent_path();
+  fs::resize_file(folder / "payload", 2);
+  ASSERT_EQ(store->Put(kKey, Writes("value")).status(), absl::OkStatus());
+  EXPECT_EQ(*ReadFile(folder / "payload"), "value");
+  fs::remove_all(folder);
+  ASSERT_EQ(WriteFileAtomically(folder, "a file"), absl::OkStatus());
+  ASSERT_EQ(store->Put(kKey, Writes("value")).status(), absl::OkStatus());
+  EXPECT_EQ(*ReadFile(folder / "payload"), "value");
+  EXPECT_EQ(TemporaryFolders(store->root()), 0);
+}
+
+TEST(StoreTest, TheLivingAndOtherHostsKeepTheirTemporaryFolders) {
+  auto store = OpenStore(FreshRoot("living"));
+  const std::string elsewhere = store->root() + "/v1/tmp/elsewhere~999999999~0";
+  fs::create_directory(elsewhere);
+  auto payload = store->Put(kKey, [&](const std::string& path) {
+    // Another process opens the store while this one writes.
+    const pid_t child = fork();
+    if (child == 0) _exit(ArtifactStore::Open(store->root()).ok() ? 0 : 1);
+    int status = -1;
+    waitpid(child, &status, 0);
+    EXPECT_EQ(status, 0);
+    return WriteAndSync(path, {"value"});
+  });
+  EXPECT_EQ(payload.status(), absl::OkStatus());
+  EXPECT_TRUE(fs::exists(elsewhere));
 }
 
 TEST(StoreTest, AFileThatMayNotGrowIsAnErrorAndLeavesNothing) {
