@@ -35,7 +35,8 @@ std::string HostName() {
   gethostname(name, sizeof(name) - 1);
   std::error_code error;
   const std::string pid_namespace = fs::read_symlink("/proc/self/ns/pid", error).string();
-  return absl::StrReplaceAll(absl::StrCat(name, "-", pid_namespace), {{"/", "_"}, {"~", "_"}});
+  return absl::StrReplaceAll(absl::StrCat(name, "-", pid_namespace),
+                             {{"/", "_"}, {"~", "_"}, {"pid:[", ""}, {"]", ""}});  // "pid:[4026531836]"
 }
 
 std::string EntryFolder(const std::string& root, const StoreKey& key) {
