@@ -3,8 +3,8 @@
 //   parameters/NAME  float32, every other parameter
 //   plan/SITE.scale, plan/SITE.zero_point
 //   compensation/I/NAME  of block I
-// and in the metadata: graph, specs (of the plan), compensator, solutions (a list of JSON texts), sha256 (of all of these and the tensors), and
-// provenance under "provenance.KEY".
+// and in the metadata: graph, specs (of the plan), compensator, solutions (a list of JSON texts), sha256 (of all of
+// these and the tensors), and provenance under "provenance.KEY".
 #include "qwt/quantized_model.h"
 
 #include <nlohmann/json.hpp>
@@ -15,6 +15,8 @@
 #include "absl/strings/strip.h"
 #include "core/base/sha256.h"
 #include "core/base/status.h"
+#include "models/parameters.h"
+#include "models/shape.h"
 #include "quant/fake_quant_executor.h"
 #include "quant/quantizer.h"
 #include "quant/sites.h"
@@ -28,7 +30,7 @@ constexpr char kCodes[] = "codes/", kParameters[] = "parameters/", kPlan[] = "pl
 constexpr char kProvenance[] = "provenance.", kChecksum[] = "sha256";
 constexpr double kBytesPerMb = 1e6;
 
-// Of the content in the file's order; safetensors itself has no checksum.
+// Of the content in the file's order, types and shapes included; safetensors itself has no checksum.
 std::string ChecksumOf(const TensorFile& file) {
   std::string text;
   for (const auto& [name, value] : file.metadata) {
@@ -36,7 +38,8 @@ std::string ChecksumOf(const TensorFile& file) {
   }
   for (const auto& [name, tensor] : file.tensors) {
     const absl::string_view bytes(static_cast<const char*>(tensor.const_data_ptr()), tensor.nbytes());
-    absl::StrAppend(&text, name, "=", Sha256(bytes), "\n");
+    absl::StrAppend(&text, name, "=", c10::toString(tensor.scalar_type()), ShapeText(tensor.sizes()), Sha256(bytes),
+                    "\n");
   }
   return Sha256(text);
 }
@@ -79,7 +82,7 @@ absl::Status ReadParameters(const TensorFile& file, QuantizedModel* model) {
     // Quantising this once more gives the same codes, so the executor's weights are the saved model's to the last bit.
     model->parameters[name] = quantizer->Dequantize(codes->second, quantization);
   }
-  return absl::OkStatus();
+  return CheckParameters(model->parameters, model->graph);
 }
 
 absl::Status ReadCompensation(TensorFile& file, QuantizedModel* model) {
@@ -116,7 +119,8 @@ absl::Status ReadModel(TensorFile& file, QuantizedModel* model) {
 
 class CompensatedExecutor : public Executor {
  public:
-  CompensatedExecutor(const QuantizedModel& model, std::unique_ptr<Executor> quantized, std::unique_ptr<Compensator> compensator)
+  CompensatedExecutor(const QuantizedModel& model, std::unique_ptr<Executor> quantized,
+                      std::unique_ptr<Compensator> compensator)
       : quantized_(std::move(quantized)), compensator_(std::move(compensator)) {
     for (const BlockSolution& solution : model.compensation) solutions_[solution.block] = &solution;
   }
@@ -159,7 +163,9 @@ absl::Status SaveQuantizedModel(const std::string& path, const QuantizedModel& m
   for (size_t i = 0; i < model.compensation.size(); ++i) {
     const TensorFile part = SolutionToFile(model.compensation[i]);
     solutions.push_back(part.metadata.begin()->second);
-    for (const auto& [name, tensor] : part.tensors) file.tensors[absl::StrCat(kCompensation, i, "/", name)] = tensor.contiguous();
+    for (const auto& [name, tensor] : part.tensors) {
+      file.tensors[absl::StrCat(kCompensation, i, "/", name)] = tensor.contiguous();
+    }
   }
   file.metadata["solutions"] = solutions.dump();
   for (const auto& [key, value] : model.provenance) file.metadata[absl::StrCat(kProvenance, key)] = value;
@@ -171,13 +177,18 @@ absl::StatusOr<QuantizedModel> LoadQuantizedModel(const std::string& path) {
   QWT_ASSIGN_OR_RETURN(TensorFile file, ReadSafetensors(path));
   const auto version = file.metadata.find(kFormatKey);
   if (version == file.metadata.end()) {
-    return absl::InvalidArgumentError(absl::StrCat(path, ": is no quantised model, which a run writes as model.safetensors"));
+    return absl::InvalidArgumentError(
+        absl::StrCat(path, ": is no quantised model, which a run writes as model.safetensors"));
   }
   if (version->second != kVersion) {
     return absl::InvalidArgumentError(absl::StrCat(path, ": is a quantised model of format ", version->second,
                                                    "; this program reads format ", kVersion));
   }
-  if (file.metadata[kChecksum] != ChecksumOf(file)) return absl::DataLossError(absl::StrCat(path, ": the checksum differs: the file is damaged"));
+  // Copies: what is done to the file later must not change the model.
+  for (auto& [name, tensor] : file.tensors) tensor = tensor.clone();
+  if (file.metadata[kChecksum] != ChecksumOf(file)) {
+    return absl::DataLossError(absl::StrCat(path, ": the checksum differs: the file is damaged"));
+  }
   QuantizedModel model;
   const absl::Status status = CatchExceptions("reading", [&] { return ReadModel(file, &model); });
   if (!status.ok()) return absl::DataLossError(absl::StrCat(path, ": ", status.message()));
@@ -185,7 +196,8 @@ absl::StatusOr<QuantizedModel> LoadQuantizedModel(const std::string& path) {
 }
 
 absl::StatusOr<std::unique_ptr<Executor>> MakeQuantizedExecutor(const QuantizedModel& model, bool compensated) {
-  QWT_ASSIGN_OR_RETURN(std::unique_ptr<Executor> quantized, MakeFakeQuantExecutor(model.graph, model.parameters, model.plan));
+  QWT_ASSIGN_OR_RETURN(std::unique_ptr<Executor> quantized,
+                       MakeFakeQuantExecutor(model.graph, model.parameters, model.plan));
   if (!compensated) return quantized;
   if (model.compensation.empty()) return absl::FailedPreconditionError("the model has no compensation");
   QWT_ASSIGN_OR_RETURN(const auto* component, CompensatorRegistry::Get().Find(model.compensator));

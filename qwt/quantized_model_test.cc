@@ -1,0 +1,337 @@
+#include "qwt/quantized_model.h"
+
+#include <fstream>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "ATen/TensorOperators.h"
+#include "ATen/ops/equal.h"
+#include "ATen/ops/zeros.h"
+#include "core/base/files.h"
+#include "core/comm/communicator.h"
+#include "core/config/node.h"
+#include "gtest/gtest.h"
+#include "models/vit/vit.h"
+#include "quant/calibrate.h"
+#include "quant/fake_quant_executor.h"
+#include "quant/method.h"
+#include "tests/helpers/golden_network.h"
+
+namespace qwt {
+namespace {
+
+constexpr int64_t kBatch = 16;
+
+template <typename Registry>
+auto Make(const std::string& name, const std::string& yaml) {
+  const auto component = Registry::Get().Find(name);
+  EXPECT_EQ(component.status(), absl::OkStatus());
+  const auto config = ParseConfig(yaml, "test");
+  EXPECT_EQ(config.status(), absl::OkStatus());
+  Problems problems;
+  const Options options = CheckOptions(*config, (*component)->schema, &problems);
+  EXPECT_EQ(problems.ToStatus(), absl::OkStatus());
+  auto made = (*component)->create(options);
+  EXPECT_EQ(made.status(), absl::OkStatus());
+  return *std::move(made);
+}
+
+QuantSpecs RepqVitSpecs(const GoldenNetwork& network) {
+  const std::string bits = "{weight_bits: " + std::to_string(network.weight_bits) +
+                           ", activation_bits: " + std::to_string(network.activation_bits) + "}";
+  return *Make<QuantMethodRegistry>("repq_vit", bits)->Specs(network.graph);
+}
+
+// The quantised network as the method leaves it.
+QuantizedModel Quantize(const GoldenNetwork& network) {
+  const auto method = Make<QuantMethodRegistry>("repq_vit", "{weight_bits: 4, activation_bits: 4}");
+  const QuantSpecs specs = *method->Specs(network.graph);
+  QuantizedModel model;
+  model.graph = network.graph;
+  model.parameters = network.parameters;
+  auto plan = Calibrate(network.graph, network.parameters, specs, {network.calibration.narrow(0, 0, kBatch)},
+                        *MakeLocalCommunicator(), 1, {});
+  EXPECT_EQ(plan.status(), absl::OkStatus());
+  model.plan = *std::move(plan);
+  EXPECT_EQ(method->Rewrite(network.graph, &model.parameters, &model.plan), absl::OkStatus());
+  EXPECT_EQ(SolveWeights(network.graph, model.parameters, specs, 1, &model.plan), absl::OkStatus());
+  return model;
+}
+
+// Block by block on the output of the compensated prefix (algorithms section 5).
+void FitAll(const GoldenNetwork& network, const std::string& options, QuantizedModel* model) {
+  model->compensator = "linear";
+  const std::unique_ptr<Compensator> compensator = Make<CompensatorRegistry>("linear", options);
+  const auto quantized = *MakeFakeQuantExecutor(model->graph, model->parameters, model->plan);
+  const auto exact = MakeFloatExecutor(model->parameters);
+  std::vector<at::Tensor> values;
+  for (int64_t first = 0; first < network.calibration.size(0); first += kBatch) {
+    values.push_back(*quantized->Run(model->graph.stem, network.calibration.narrow(0, first, kBatch)));
+  }
+  for (int i = 0; i < model->graph.blocks.size(); ++i) {
+    const Segment& block = model->graph.blocks[i];
+    std::unique_ptr<BlockFit> fit = *compensator->Begin(model->graph, i);
+    std::vector<at::Tensor> outputs;
+    for (const at::Tensor& value : values) {
+      outputs.push_back(*quantized->Run(block, value));
+      EXPECT_EQ(fit->Accumulate(value, *exact->Run(block, value), outputs.back()), absl::OkStatus());
+    }
+    model->compensation.push_back(*fit->Solve());
+    for (size_t batch = 0; batch < values.size(); ++batch) {
+      values[batch] = compensator->Apply(model->compensation.back(), values[batch], outputs[batch]);
+    }
+  }
+}
+
+double MeanSquaredError(const at::Tensor& a, const at::Tensor& b) { return (a - b).square().mean().item<double>(); }
+
+at::Tensor Logits(const QuantizedModel& model, bool compensated, const at::Tensor& images) {
+  const auto executor = MakeQuantizedExecutor(model, compensated);
+  EXPECT_EQ(executor.status(), absl::OkStatus());
+  const auto logits = RunGraph(model.graph, **executor, images);
+  EXPECT_EQ(logits.status(), absl::OkStatus());
+  return *logits;
+}
+
+// In place and without waiting for the disk.
+void Overwrite(const std::string& path, const std::string& content) {
+  std::ofstream(path, std::ios::binary) << content;
+}
+
+std::string Path(const std::string& name) { return ::testing::TempDir() + name; }
+
+// vit_w4a4 quantised by repq_vit, with all blocks but the first compensated.
+class QuantizedModelTest : public ::testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    network_ = new GoldenNetwork(LoadGoldenNetwork("vit_w4a4"));
+    model_ = new QuantizedModel(Quantize(*network_));
+    FitAll(*network_, "{start_block: 1}", model_);
+    model_->provenance = {{"config_sha256", "abc"}, {"note", "two\nlines"}};
+  }
+  static void TearDownTestSuite() {
+    delete model_;
+    delete network_;
+  }
+
+  // The saved model's file.
+  static std::string Saved() {
+    const std::string path = Path("model.safetensors");
+    EXPECT_EQ(SaveQuantizedModel(path, *model_), absl::OkStatus());
+    return *ReadFile(path);
+  }
+
+  // What loading this content says.
+  static absl::Status LoadStatus(const std::string& content, const std::string& path = Path("other.safetensors")) {
+    Overwrite(path, content);
+    return LoadQuantizedModel(path).status();
+  }
+
+  static GoldenNetwork* network_;
+  static QuantizedModel* model_;
+};
+
+GoldenNetwork* QuantizedModelTest::network_ = nullptr;
+QuantizedModel* QuantizedModelTest::model_ = nullptr;
+
+TEST_F(QuantizedModelTest, ComesBackWithTheSamePredictionsToTheLastBit) {
+  const std::string content = Saved();
+  const auto loaded = LoadQuantizedModel(Path("model.safetensors"));
+  ASSERT_EQ(loaded.status(), absl::OkStatus());
+  for (bool compensated : {false, true}) {
+    EXPECT_TRUE(at::equal(Logits(*loaded, compensated, network_->evaluation),
+                          Logits(*model_, compensated, network_->evaluation)));
+    EXPECT_EQ(QuantizedSizeMb(*loaded, compensated), QuantizedSizeMb(*model_, compensated));
+  }
+  EXPECT_EQ(GraphToJson(loaded->graph), GraphToJson(model_->graph));
+  EXPECT_EQ(loaded->compensator, "linear");
+  EXPECT_EQ(loaded->provenance, model_->provenance);
+  ASSERT_EQ(loaded->compensation.size(), 3);
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_EQ(loaded->compensation[i].block, model_->compensation[i].block);
+    EXPECT_EQ(loaded->compensation[i].reason, model_->compensation[i].reason);
+    EXPECT_EQ(loaded->compensation[i].r2, model_->compensation[i].r2);
+  }
+  // Saved again it is the same file: nothing was lost or rounded.
+  ASSERT_EQ(SaveQuantizedModel(Path("again.safetensors"), *loaded), absl::OkStatus());
+  EXPECT_TRUE(*ReadFile(Path("again.safetensors")) == content);
+}
+
+TEST_F(QuantizedModelTest, StoresCodes) {
+  Saved();
+  const auto file = ReadSafetensors(Path("model.safetensors"));
+  ASSERT_EQ(file.status(), absl::OkStatus());
+  const at::Tensor& codes = file->tensors.at("codes/blocks.0.attn.qkv.weight");
+  EXPECT_EQ(codes.scalar_type(), at::kByte);
+  EXPECT_EQ(codes.max().item<int>(), 15);
+  EXPECT_EQ(file->tensors.count("parameters/blocks.0.attn.qkv.weight"), 0);
+  EXPECT_EQ(file->tensors.at("parameters/blocks.0.attn.qkv.bias").scalar_type(), at::kFloat);
+}
+
+TEST_F(QuantizedModelTest, ALoadedModelDoesNotFollowItsFile) {
+  const std::string path = Path("overwritten.safetensors");
+  Overwrite(path, Saved());
+  const auto loaded = LoadQuantizedModel(path);
+  ASSERT_EQ(loaded.status(), absl::OkStatus());
+  Overwrite(path, std::string((*ReadFile(path)).size(), 'x'));
+  EXPECT_TRUE(at::equal(Logits(*loaded, true, network_->evaluation), Logits(*model_, true, network_->evaluation)));
+}
+
+TEST_F(QuantizedModelTest, WithoutPlanAndCompensationIsTheFloatNetwork) {
+  QuantizedModel model;
+  model.graph = network_->graph;
+  model.parameters = network_->parameters;
+  ASSERT_EQ(SaveQuantizedModel(Path("plain.safetensors"), model), absl::OkStatus());
+  const auto loaded = LoadQuantizedModel(Path("plain.safetensors"));
+  ASSERT_EQ(loaded.status(), absl::OkStatus());
+  const auto expected = RunGraph(model.graph, *MakeFloatExecutor(model.parameters), network_->evaluation);
+  EXPECT_TRUE(at::equal(Logits(*loaded, false, network_->evaluation), *expected));
+  EXPECT_EQ(QuantizedSizeMb(*loaded, false), FloatSizeMb(model.graph));
+  EXPECT_EQ(MakeQuantizedExecutor(*loaded, true).status(),
+            absl::FailedPreconditionError("the model has no compensation"));
+}
+
+TEST_F(QuantizedModelTest, BlocksAreCompensatedAsTheirSolutionsSay) {
+  const auto quantized = *MakeQuantizedExecutor(*model_, false), compensated = *MakeQuantizedExecutor(*model_, true);
+  const auto fake = *MakeFakeQuantExecutor(model_->graph, model_->parameters, model_->plan);
+  const auto linear = Make<CompensatorRegistry>("linear", "{}");
+  at::Tensor x = *fake->Run(model_->graph.stem, network_->evaluation);
+  EXPECT_TRUE(at::equal(*compensated->Run(model_->graph.stem, network_->evaluation), x));
+  for (int i = 0; i < 3; ++i) {
+    const Segment& block = model_->graph.blocks[i];
+    const BlockSolution& solution = model_->compensation[i];
+    EXPECT_EQ(solution.kept, i >= 1) << solution.reason;
+    const at::Tensor y = *fake->Run(block, x), with = *compensated->Run(block, x);
+    EXPECT_TRUE(at::equal(*quantized->Run(block, x), y)) << i;
+    EXPECT_TRUE(at::equal(with, linear->Apply(solution, x, y))) << i;
+    EXPECT_EQ(at::equal(with, y), !solution.kept) << i;
+    x = with;
+  }
+  EXPECT_TRUE(at::equal(*compensated->Run(model_->graph.head, x), Logits(*model_, true, network_->evaluation)));
+}
+
+TEST_F(QuantizedModelTest, AnUnknownCompensatorIsNamed) {
+  QuantizedModel model = *model_;
+  model.compensator = "linea";
+  EXPECT_EQ(MakeQuantizedExecutor(model, true).status(),
+            absl::NotFoundError("unknown compensator 'linea'; did you mean 'linear'? There are: linear, none"));
+}
+
+TEST_F(QuantizedModelTest, EveryFlippedByteIsFound) {
+  const std::string content = Saved();
+  // All of the header would take long: a stride that is prime to the lengths in it.
+  for (size_t at = 0; at < content.size(); at += at < 2000 ? 13 : 1009) {
+    std::string damaged = content;
+    damaged[at] ^= 1;
+    const absl::Status status = LoadStatus(damaged);
+    EXPECT_TRUE(status.code() == absl::StatusCode::kDataLoss || status.code() == absl::StatusCode::kInvalidArgument)
+        << "byte " << at << ": " << status;
+  }
+}
+
+TEST_F(QuantizedModelTest, DamageIsNamed) {
+  const std::string content = Saved();
+  const std::string path = Path("other.safetensors");
+  const absl::Status damaged = absl::DataLossError(path + ": the checksum differs: the file is damaged");
+  std::string last = content;
+  last.back() ^= 1;
+  EXPECT_EQ(LoadStatus(last), damaged);
+  // A type or a shape of the same size.
+  const auto replaced = [&](const std::string& from, const std::string& to) {
+    std::string changed = content;
+    const size_t found = changed.find(from);
+    EXPECT_NE(found, std::string::npos) << from;
+    return changed.replace(found, from.size(), to);
+  };
+  EXPECT_EQ(LoadStatus(replaced("\"dtype\":\"F16\",\"shape\":[48,48]", "\"dtype\":\"I16\",\"shape\":[48,48]")),
+            damaged);
+  EXPECT_EQ(LoadStatus(replaced("\"dtype\":\"U8\",\"shape\":[48,192]", "\"dtype\":\"U8\",\"shape\":[192,48]")),
+            damaged);
+  EXPECT_EQ(LoadStatus(replaced("\"compensator\":\"linear\"", "\"compensator\":\"linead\"")), damaged);
+  EXPECT_EQ(LoadStatus(content.substr(0, content.size() - 7)).code(), absl::StatusCode::kDataLoss);
+  EXPECT_EQ(LoadStatus("").code(), absl::StatusCode::kDataLoss);
+}
+
+TEST_F(QuantizedModelTest, OtherVersionsAndOtherFilesAreNamed) {
+  const std::string path = Path("other.safetensors");
+  std::string newer = Saved();
+  const std::string version = "\"qwt_model\":\"1\"";
+  ASSERT_NE(newer.find(version), std::string::npos);
+  newer.replace(newer.find(version), version.size(), "\"qwt_model\":\"2\"");
+  EXPECT_EQ(LoadStatus(newer, path),
+            absl::InvalidArgumentError(path + ": is a quantised model of format 2; this program reads format 1"));
+  ASSERT_EQ(WriteSafetensors(path, {{{"weight", at::zeros({2})}}, {}}), absl::OkStatus());
+  EXPECT_EQ(LoadQuantizedModel(path).status(),
+            absl::InvalidArgumentError(path + ": is no quantised model, which a run writes as model.safetensors"));
+  EXPECT_EQ(LoadQuantizedModel(Path("nowhere.safetensors")).status().code(), absl::StatusCode::kNotFound);
+}
+
+// The whole chain: rounding at 4 bits is a threshold, so it is compared by its error to the float network.
+TEST_F(QuantizedModelTest, CompensationIsWorthWhatTheReferencesIs) {
+  QuantizedModel model = *model_;
+  model.compensation.clear();
+  FitAll(*network_, "{}", &model);
+  const at::Tensor& exact = network_->Figure("float/logits");
+  const double reference = MeanSquaredError(network_->Figure("qwt/logits"), exact);
+  const double ours = MeanSquaredError(Logits(model, true, network_->evaluation), exact);
+  ::testing::Test::RecordProperty("error_over_reference", std::to_string(ours / reference));
+  EXPECT_LT(ours / reference, 1.2);
+  EXPECT_GT(ours / reference, 0.5);
+  EXPECT_LT(ours, MeanSquaredError(Logits(model, false, network_->evaluation), exact));
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_TRUE(model.compensation[i].kept);
+    EXPECT_NEAR(model.compensation[i].r2, network_->Figure("fit/r2")[i].item<double>(), 0.1) << i;
+  }
+}
+
+// A model of which only the bits matter.
+QuantizedModel ForSizes(const Graph& graph, const QuantSpecs& specs, int64_t width) {
+  QuantizedModel model;
+  model.graph = graph;
+  for (const auto& [site, spec] : specs) model.plan[site].spec = spec;
+  for (const Segment& block : graph.blocks) {
+    BlockSolution solution;  // counted whether kept or not, as in the reference
+    solution.block = block.name;
+    solution.tensors = {{"weight", at::zeros({width, width}, at::kHalf)}, {"bias", at::zeros({width})}};
+    model.compensation.push_back(solution);
+  }
+  return model;
+}
+
+TEST(SizeTest, IsTheReferences) {
+  for (const char* name : {"vit_w4a4", "vit_w6a6", "vit_w3a3_start1", "deit_distilled_w4a4"}) {
+    const GoldenNetwork network = LoadGoldenNetwork(name);
+    const QuantizedModel model = ForSizes(network.graph, RepqVitSpecs(network), 48);
+    const auto file = ReadSafetensors(std::string("tests/golden/networks/") + name + ".safetensors");
+    const auto recorded = ParseConfig("sizes: " + file->metadata.at("sizes_mb"), name);
+    ASSERT_EQ(recorded.status(), absl::OkStatus());
+    const std::vector<ConfigNode>& sizes = recorded->Find("sizes")->list();
+    ASSERT_GE(sizes.size(), 2);
+    EXPECT_NEAR(QuantizedSizeMb(model, false), std::stod(sizes[sizes.size() - 2].scalar()), 1e-9) << name;
+    EXPECT_NEAR(QuantizedSizeMb(model, true), std::stod(sizes.back().scalar()), 1e-9) << name;
+    int64_t values = 0;
+    for (const auto& [parameter, tensor] : network.parameters) values += tensor.numel();
+    EXPECT_NEAR(FloatSizeMb(network.graph), values * 4 / 1e6, 1e-9) << name;
+  }
+}
+
+TEST(SizeTest, OfTheDemoAndOfDeiTSmallAsPublished) {
+  VitConfig demo;
+  demo.image = 28, demo.patch = 4, demo.width = 96, demo.depth = 6, demo.heads = 3, demo.classes = 10;
+  GoldenNetwork network;
+  network.graph = BuildVit("demo_vit", demo);
+  network.weight_bits = network.activation_bits = 3;
+  QuantizedModel model = ForSizes(network.graph, RepqVitSpecs(network), 96);
+  EXPECT_NEAR(QuantizedSizeMb(model, false), 0.305128, 1e-9);
+  EXPECT_NEAR(QuantizedSizeMb(model, true), 0.418024, 1e-9);
+
+  network.graph = BuildVit("deit_small", VitConfig());
+  network.weight_bits = network.activation_bits = 4;
+  model = ForSizes(network.graph, RepqVitSpecs(network), 384);
+  EXPECT_NEAR(QuantizedSizeMb(model, false), 11.848, 5e-4);
+  EXPECT_NEAR(QuantizedSizeMb(model, true), 15.405, 5e-4);
+}
+
+}  // namespace
+}  // namespace qwt
