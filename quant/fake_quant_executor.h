@@ -1,4 +1,5 @@
-// The quantised network in the reference's numerics: quantise-dequantise at every site of the plan, products in float32.
+// The quantised network in the reference's numerics: quantise-dequantise at every site of the plan, products in
+// float32.
 #pragma once
 
 #include <memory>

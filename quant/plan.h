@@ -22,9 +22,9 @@ struct QuantSpec {
   std::string quantizer = "uniform";  // a registered quantiser
   int bits = 8;
   Granularity granularity = Granularity::kPerTensor;
-  int channel_dim = -1;               // per channel: 0 for weights [Co, ...], -1 for activations [..., C]
-  std::vector<double> percentiles;    // candidates of the scale search, in order; {1.0} is min-max
-  double log_floor = 1e-6;            // log_sqrt2 only (algorithms section 3); 0: none
+  int channel_dim = -1;             // per channel: 0 for weights [Co, ...], -1 for activations [..., C]
+  std::vector<double> percentiles;  // candidates of the scale search, in order; {1.0} is min-max
+  double log_floor = 1e-6;          // log_sqrt2 only (algorithms section 3); 0: none
 };
 
 // A solved site. x̂ = (clamp(round(x/scale) + zero_point, 0, 2^bits - 1) - zero_point) * scale for "uniform".
@@ -34,8 +34,8 @@ struct SiteQuantization {
   at::Tensor zero_point;  // float32, same shape; may be fractional after re-parameterisation; unused by log_sqrt2
 };
 
-using QuantSpecs = std::map<std::string, QuantSpec>;          // by site
-using QuantPlan = std::map<std::string, SiteQuantization>;    // by site
+using QuantSpecs = std::map<std::string, QuantSpec>;        // by site
+using QuantPlan = std::map<std::string, SiteQuantization>;  // by site
 
 // As tensors "SITE.scale", "SITE.zero_point" and one JSON text of the specs, there and back.
 void PlanToTensors(const QuantPlan& plan, TensorMap* tensors, std::string* specs_json);

@@ -70,8 +70,8 @@ inline int32_t CodeOf(const int32_t* first, const int32_t* second, float ratio, 
   return positive < zero_code ? positive : zero_code;
 }
 
-QWT_VECTOR_CLONES void ApplyRun(const Thresholds& thresholds, const float* x, float* __restrict__ y, int64_t n, float scale,
-                                float floor, int32_t zero_code, const float* values) {
+QWT_VECTOR_CLONES void ApplyRun(const Thresholds& thresholds, const float* x, float* __restrict__ y, int64_t n,
+                                float scale, float floor, int32_t zero_code, const float* values) {
   const int32_t *first = thresholds.first.data(), *second = thresholds.second.data();
   for (int64_t i = 0; i < n; ++i) {
     const float value = values[CodeOf(first, second, x[i] / scale, floor, zero_code)];
