@@ -108,10 +108,9 @@ NormalEquations::Centred NormalEquations::Centre() const {
   centred.xx = xx - at::outer(centred.x_mean, x_sum);
   centred.xr = x_rows.narrow(1, inputs_ + 1, targets_) - at::outer(centred.x_mean, r_sum);
   centred.rr = WithoutNoise(r_squares - centred.r_mean * r_sum, r_squares);
-  // A constant channel's row is noise: zero is what it stands for.
+  // A constant channel's row and column are noise: zero is what they stand for.
   const at::Tensor varies = (WithoutNoise(centred.xx.diagonal(), xx.diagonal()) > 0).to(at::kDouble);
   centred.xx = centred.xx * at::outer(varies, varies);
-  centred.xr = centred.xr * varies.unsqueeze(1);
   return centred;
 }
 
