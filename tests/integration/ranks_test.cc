@@ -1,0 +1,59 @@
+// Two ranks, and three with uneven shares, against one: the same predictions on every image, and scales and solutions to the last bit.
+#include <filesystem>
+#include <map>
+
+#include "core/tensor/safetensors.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/integration/quickstart.h"
+
+namespace qwt {
+namespace {
+
+// Every tensor of every entry of a store, under the entry's key text.
+std::map<std::string, TensorMap> Entries(const std::string& store) {
+  std::map<std::string, TensorMap> entries;
+  for (const auto& file : std::filesystem::recursive_directory_iterator(store)) {
+    if (file.path().filename() != "payload") continue;
+    auto payload = ReadSafetensors(file.path());
+    EXPECT_TRUE(payload.ok()) << payload.status();
+    if (payload.ok()) entries[Contents(file.path().parent_path() / "key.txt")] = payload->tensors;
+  }
+  return entries;
+}
+
+void RunInto(const std::string& folder, int ranks) {
+  const ProgramResult run = RunProgram(ShortQuickstart(folder, {"--nproc=" + std::to_string(ranks), "fit.images=72"}));
+  ASSERT_EQ(run.exit_code, 0) << run.err;
+  EXPECT_EQ(ResultIn(folder + "/out")["environment"]["ranks"], ranks);
+}
+
+TEST(RanksTest, AnyNumberOfRanksGivesTheSameBits) {
+  const std::string one = TestFolder("ranks1");
+  RunInto(one, 1);
+  const auto expected = Entries(one + "/store");
+  ASSERT_EQ(expected.size(), 11u);  // scales, weights, six blocks, three evaluations
+  for (int ranks : {2, 3}) {
+    const std::string folder = TestFolder("ranks" + std::to_string(ranks));
+    RunInto(folder, ranks);
+    const auto found = Entries(folder + "/store");
+    ASSERT_EQ(found.size(), expected.size());
+    for (const auto& [key, tensors] : expected) {
+      ASSERT_TRUE(found.count(key)) << key;
+      for (const auto& [name, tensor] : tensors) EXPECT_TRUE(tensor.equal(found.at(key).at(name))) << name << " of\n" << key;
+    }
+    EXPECT_EQ(ResultIn(one + "/out")["evaluation"], ResultIn(folder + "/out")["evaluation"]);
+  }
+}
+
+TEST(RanksTest, AWrongRequestIsReportedOnce) {
+  const ProgramResult run = RunProgram(ShortQuickstart(TestFolder("wrong"), {"--nproc=2", "quantize.weight_bits=9"}));
+  EXPECT_EQ(run.exit_code, 2);
+  const std::string message = "command line: quantize.weight_bits: must be an integer from 2 to 8, is 9";
+  const size_t first = run.err.find(message);
+  ASSERT_NE(first, std::string::npos) << run.err;
+  EXPECT_EQ(run.err.find(message, first + 1), std::string::npos) << run.err;
+}
+
+}  // namespace
+}  // namespace qwt
