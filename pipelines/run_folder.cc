@@ -58,7 +58,8 @@ absl::Status RunFolder::Write(const Values& values, const absl::Status& status, 
     model.provenance = {{"run", result->name}, {"config_sha256", result->config_sha256}, {"version", kVersion}};
     result->status = SaveQuantizedModel(path_ + "/model.safetensors", model);
   }
-  if (!result->status.ok()) QWT_LOG(ERROR) << result->status.message();
+  // INFO: stderr hears it from the runner.
+  if (!result->status.ok()) QWT_LOG(INFO) << "failed: " << result->status.message();
   QWT_RETURN_IF_ERROR(WriteFileAtomically(path_ + "/report.html", ResultToHtml(*result)));
   QWT_RETURN_IF_ERROR(WriteFileAtomically(path_ + "/result.json", ResultToJson(*result)));
   return result->status;

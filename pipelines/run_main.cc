@@ -16,8 +16,8 @@ int main(int argc, char** argv) {
   int ranks = 1;
   app.add_option("config", arguments.config, "A config file; docs/config.md has every key.")->required();
   app.add_option("overrides", arguments.overrides, "key.path=value: replaces one value of the config.");
-  app.add_option("--out", arguments.out, "The run's folder (default: runs/NAME/TIME).");
-  app.add_option("--nproc", ranks, "Ranks to start on this machine.")->check(CLI::Range(1, 1024))->capture_default_str();
+  app.add_option("--out", arguments.out, "The run's folder (default: runs/NAME/TIME).")->take_last();
+  app.add_option("--nproc", ranks, "Ranks to start on this machine.")->check(CLI::Range(1, 1024))->capture_default_str()->take_last();
   app.add_flag("--dry_run", arguments.dry_run, "Only say what would be done: stages, images, memory, what the store has.");
   try {
     app.parse(argc, argv);

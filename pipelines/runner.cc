@@ -101,7 +101,10 @@ absl::Status RunRest(const Plan& plan, RunContext& context, Values& values, RunR
   for (size_t i = 1; i < plan.stages.size(); ++i) {
     StageRecord record;
     absl::Status status = RunStage(plan.stages[i], context, values, &record);
-    QWT_RETURN_IF_ERROR(Annotate(status, absl::IsCancelled(status) ? "stopped" : plan.stages[i].name));
+    if (absl::IsCancelled(status)) {
+      return absl::CancelledError(absl::StrCat(plan.stages[i].name, ": interrupted; the same command goes on from here"));
+    }
+    QWT_RETURN_IF_ERROR(Annotate(status, plan.stages[i].name));
     QWT_LOG(INFO) << record.name << ": " << record.seconds << " s" << (record.cached ? ", from the store" : "");
     result->stages.push_back(record);
     if (context.comm.rank() == 0) PrintStage(record);

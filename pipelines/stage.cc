@@ -49,7 +49,7 @@ ImageList PlanImages(Planning& planning, Split split, int64_t count, Order order
   ImageList images;
   auto dataset = OpenSplit(planning, split);
   if (!dataset.ok()) {
-    problems->Add(planning.request.Of("dataset").Where("name"), std::string(dataset.status().message()));
+    problems->Add("", std::string(dataset.status().message()));  // says itself which option is wrong
     return images;
   }
   if (*dataset == nullptr) return images;  // reported when it was opened first

@@ -76,7 +76,7 @@ void MakeFile(const std::string& path, const std::string& content) {
 }
 
 std::string TestFolder(const std::string& name) {
-  const std::string path = testing::TempDir() + "/" + name;
+  const std::string path = (std::filesystem::path(testing::TempDir()) / name).string();
   std::filesystem::remove_all(path);
   std::filesystem::create_directories(path);
   return path;

@@ -42,11 +42,12 @@ TEST(BadRequestTest, IsRefusedBeforeAnythingStarts) {
   ExpectRefused("stage", {"stages=[load, quantize]"},
                 {"stage 'quantize' needs the calibration, which no stage before it makes; put calibrate before it"});
   ExpectRefused("images", {"calibrate.images=513", "evaluate.images=10001"},
-                {"513 images are asked for", "10001 images are asked for"});
+                {"command line: calibrate.images: dataset has 512 images, 513 are asked for\n",
+                 "command line: evaluate.images: dataset has 10000 images, 10001 are asked for\n"});
   ExpectRefused("root", {"dataset.root=/nowhere"}, {"/nowhere"});
   ExpectRefused("weights", {"model.weights=/nowhere/a.safetensors"}, {"model.weights: ", "/nowhere/a.safetensors", "No such file or directory"});
   ExpectRefused("shape", {"model.width=95", "model.heads=5"}, {"cls_token"});
-  ExpectRefused("heads", {"model.heads=5"}, {"width is 96"});
+  ExpectRefused("heads", {"model.heads=5"}, {"error: command line: model.heads: must divide width, is 5 for width 96\n"});
 }
 
 TEST(BadRequestTest, AMissingConfigAndOneWithoutSections) {
