@@ -38,8 +38,8 @@ enum class Split { kTrain, kEval };  // calibration and fit draw from kTrain, ev
 inline constexpr char kDatasetKind[] = "dataset";
 using DatasetRegistry = Registry<std::unique_ptr<Dataset>, kDatasetKind, Split>;
 
-// Which images to take: the first `count`, or `count` drawn without repetition by seed (counter-based: the same on every machine and rank).
-// count 0: all, in order. InvalidArgument where there are fewer than asked for.
+// Which images to take: the first `count`, or `count` drawn without repetition by seed (counter-based: the same on
+// every machine and rank). count 0: all, in order. InvalidArgument where there are fewer than asked for.
 enum class Order { kFirst, kRandom };
 absl::StatusOr<std::vector<int64_t>> SelectImages(const Dataset& dataset, int64_t count, Order order, uint64_t seed);
 

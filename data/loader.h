@@ -26,7 +26,7 @@ struct LoaderOptions {
   Preset preset;
   int rank = 0, world_size = 1;  // batch i belongs to rank i % world_size
   int workers = 1;
-  int prefetch = 4;              // batches decoded ahead
+  int prefetch = 4;  // batches decoded ahead
 };
 
 // Batch i holds images [i * batch_size, (i + 1) * batch_size) of `indices`; the last may be smaller.

@@ -11,7 +11,8 @@
 
 namespace qwt {
 
-// How a family of networks wants its images (algorithms: resize the shorter side to int(size / crop_pct) bicubic, centre crop, /255, normalise).
+// How a family of networks wants its images (algorithms: resize the shorter side to int(size / crop_pct) bicubic,
+// centre crop, /255, normalise).
 struct Preset {
   std::string name;
   double crop_pct = 0;  // 0: no resize; the image must already have the network's size, but for `pad`
@@ -19,11 +20,12 @@ struct Preset {
   std::array<double, 3> std = {};
   int64_t pad = 0;  // without resize: an image that is smaller by up to this much on each side gets black pixels there
 };
-absl::StatusOr<Preset> FindPreset(const std::string& name);  // deit, vit, swin, resnet, fashion_mnist; NotFound with the nearest
+absl::StatusOr<Preset> FindPreset(
+    const std::string& name);  // deit, vit, swin, resnet, fashion_mnist; NotFound with the nearest
 std::vector<std::string> PresetNames();
 
-// Evaluation transform: uint8 [h, w, 3] -> float32 [3, height, width], normalised. InvalidArgument where a preset without
-// resize gets an image of another size.
+// Evaluation transform: uint8 [h, w, 3] -> float32 [3, height, width], normalised. InvalidArgument where a preset
+// without resize gets an image of another size.
 absl::StatusOr<at::Tensor> EvalTransform(const at::Tensor& pixels, const Preset& preset, int64_t height, int64_t width);
 
 }  // namespace qwt

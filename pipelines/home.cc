@@ -16,6 +16,8 @@ void SetHome(const char* program) {
   std::filesystem::path path = std::filesystem::absolute(program, error);
   path += ".runfiles/qwt";
   if (!std::filesystem::is_directory(path, error)) path = std::filesystem::current_path(error);
+  // A path into the source tree outlives the build, so the config.yaml of a run goes on working.
+  if (const char* workspace = std::getenv("BUILD_WORKSPACE_DIRECTORY")) path = workspace;
   setenv(kHomeVariable, path.c_str(), 0);
 }
 

@@ -1,4 +1,4 @@
-// Where the project's own files (configs, the embedded example) are: the runfiles of the program, or the folder it was unpacked to.
+// Where the project's own files (configs, the embedded example) are.
 #pragma once
 
 #include <string>
@@ -9,7 +9,8 @@ inline constexpr char kHomeVariable[] = "QWT_HOME";  // also ${QWT_HOME} in conf
 
 // $QWT_HOME, or what SetHome found.
 std::string HomeFolder();
-// Sets QWT_HOME, unless it is set, from the program's runfiles. Call once at program start.
+// Sets QWT_HOME, unless it is set: the source tree under `bazel run`, else the program's runfiles, else the working
+// folder. Call once at program start.
 void SetHome(const char* program);
 
 }  // namespace qwt

@@ -12,7 +12,8 @@ namespace qwt {
 absl::StatusOr<Plan> MakePlan(const std::string& config_path, const std::vector<std::string>& overrides, int world_size,
                               int local_ranks) {
   Problems problems;
-  QWT_ASSIGN_OR_RETURN(ConfigNode config, LoadConfig(config_path, overrides, {{kHomeVariable, HomeFolder()}}, &problems));
+  QWT_ASSIGN_OR_RETURN(ConfigNode config,
+                       LoadConfig(config_path, overrides, {{kHomeVariable, HomeFolder()}}, &problems));
   Plan plan;
   plan.request = CheckRequest(config, &problems);
   QWT_RETURN_IF_ERROR(problems.ToStatus());
@@ -20,9 +21,7 @@ absl::StatusOr<Plan> MakePlan(const std::string& config_path, const std::vector<
   plan.threads = ResolveThreads(plan.request.Of("runtime").Int("threads"), local_ranks);
   Planning planning{plan.request, world_size, plan.threads};
   for (const std::string& name : plan.request.stages) {
-    QWT_ASSIGN_OR_RETURN(auto component, StageRegistry::Get().Find(name));
-    QWT_ASSIGN_OR_RETURN(std::unique_ptr<Stage> stage, component->create(Options()));
-    plan.stages.push_back(stage->Plan(planning, &problems));
+    plan.stages.push_back(CreateStage(name)->Plan(planning, &problems));
     plan.stages.back().name = name;
   }
   QWT_RETURN_IF_ERROR(problems.ToStatus());
@@ -37,7 +36,8 @@ std::string DescribePlan(const Plan& plan) {
   if (access(root.c_str(), F_OK) == 0) {
     if (auto opened = ArtifactStore::Open(root); opened.ok()) store = *std::move(opened);
   }
-  std::string text = absl::StrFormat("  %-15s %7s  %-22s %s\n", "stage", "images", "in the store", "memory, at most about");
+  std::string text =
+      absl::StrFormat("  %-15s %7s  %-22s %s\n", "stage", "images", "in the store", "memory, at most about");
   for (const PlannedStage& stage : plan.stages) {
     int stored = 0;
     for (const StoreKey& key : stage.keys) stored += store != nullptr && store->Contains(key);
@@ -47,8 +47,8 @@ std::string DescribePlan(const Plan& plan) {
                           stage.images.indices.empty() ? "-" : absl::StrCat(stage.images.indices.size()), state,
                           stage.memory_bytes / 1e6);
   }
-  absl::StrAppend(&text, "  store ", root, ", ", plan.threads, plan.threads == 1 ? " thread, " : " threads, ", plan.world_size,
-                  plan.world_size == 1 ? " rank\n" : " ranks\n");
+  absl::StrAppend(&text, "  store ", root, ", ", plan.threads, plan.threads == 1 ? " thread, " : " threads, ",
+                  plan.world_size, plan.world_size == 1 ? " rank\n" : " ranks\n");
   return text;
 }
 

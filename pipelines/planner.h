@@ -18,12 +18,13 @@ struct Plan {
   std::vector<PlannedStage> stages;
 };
 
-// Reads the config, checks it against every schema, opens what it names (weights, images) and computes every stage's keys.
-// InvalidArgument (or NotFound for the config file itself) with all that is wrong.
+// Reads the config, checks it against every schema, opens what it names (weights, images) and computes every stage's
+// keys. InvalidArgument (or NotFound for the config file itself) with all that is wrong.
 absl::StatusOr<Plan> MakePlan(const std::string& config_path, const std::vector<std::string>& overrides, int world_size,
                               int local_ranks);
 
-// What --dry_run prints: for each stage what it makes, on how many images, what the store already has and the memory it may take.
+// What --dry_run prints: for each stage what it makes, on how many images, what the store already has and the memory it
+// may take.
 std::string DescribePlan(const Plan& plan);
 
 }  // namespace qwt

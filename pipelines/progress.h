@@ -1,4 +1,5 @@
-// Progress of long work on stderr: in place on a terminal, a line every ten seconds elsewhere. Thread safe; silent on ranks other than 0.
+// Progress of long work on stderr: in place on a terminal, a line every ten seconds elsewhere. Thread safe; silent on
+// ranks other than 0.
 #pragma once
 
 #include <chrono>

@@ -36,7 +36,8 @@ const char* ColourOf(const std::string& model) {
 }
 
 std::string Rect(double x, double y, double width, double height, const char* colour) {
-  return absl::StrFormat("<rect x='%.1f' y='%.1f' width='%.1f' height='%.1f' fill='%s'/>", x, y, std::max(width, 0.0), height, colour);
+  return absl::StrFormat("<rect x='%.1f' y='%.1f' width='%.1f' height='%.1f' fill='%s'/>", x, y, std::max(width, 0.0),
+                         height, colour);
 }
 
 std::string Text(double x, double y, const char* anchor, const std::string& text) {
@@ -55,10 +56,12 @@ std::string AccuracyChart(const RunResult& result) {
   constexpr double kLeft = 110, kWidth = 560, kRow = 34;
   const double height = kRow * result.models.size();
   auto at = [&](double value) { return kLeft + (value - low) / (high - low) * kWidth; };
-  std::string svg = absl::StrFormat("<svg viewBox='0 0 720 %.0f' role='img' aria-label='Top-1 accuracy with 95 %% intervals'>", height + 44);
+  std::string svg = absl::StrFormat(
+      "<svg viewBox='0 0 720 %.0f' role='img' aria-label='Top-1 accuracy with 95 %% intervals'>", height + 44);
   const double step = high - low > 20 ? 5 : high - low > 8 ? 2 : 1;
   for (double tick = std::ceil(low / step) * step; tick <= high; tick += step) {
-    absl::StrAppendFormat(&svg, "<line x1='%.1f' x2='%.1f' y1='0' y2='%.1f' stroke='#e4e4e4'/>", at(tick), at(tick), height);
+    absl::StrAppendFormat(&svg, "<line x1='%.1f' x2='%.1f' y1='0' y2='%.1f' stroke='#e4e4e4'/>", at(tick), at(tick),
+                          height);
     svg += Text(at(tick), height + 16, "middle", absl::StrFormat("%g", tick));
   }
   svg += Text(kLeft + kWidth / 2, height + 36, "middle", "top-1 accuracy, % (line: 95 % interval)");
@@ -78,7 +81,8 @@ std::string AccuracyChart(const RunResult& result) {
 std::string BlockChart(const RunResult& result) {
   constexpr double kLeft = 110, kWidth = 480, kRow = 26;
   const double height = kRow * result.blocks.size();
-  std::string svg = absl::StrFormat("<svg viewBox='0 0 720 %.0f' role='img' aria-label='Error left by block'>", height + 40);
+  std::string svg =
+      absl::StrFormat("<svg viewBox='0 0 720 %.0f' role='img' aria-label='Error left by block'>", height + 40);
   double y = 0;
   for (const BlockSolution& block : result.blocks) {
     const double left = block.kept && block.mse_before > 0 ? block.mse_after / block.mse_before : 1;
@@ -91,26 +95,29 @@ std::string BlockChart(const RunResult& result) {
   for (int percent = 0; percent <= 100; percent += 25) {
     svg += Text(kLeft + kWidth * percent / 100, height + 14, "middle", absl::StrCat(percent));
   }
-  svg += Text(kLeft + kWidth / 2, height + 34, "middle", "squared error left after compensation, % of the quantised block's");
+  svg += Text(kLeft + kWidth / 2, height + 34, "middle",
+              "squared error left after compensation, % of the quantised block's");
   return svg + "</svg>";
 }
 
 std::string ModelTable(const RunResult& result) {
-  std::string html = "<div class='scroll'><table><tr><th>model</th><th>top-1</th><th>95 % interval</th><th>top-5</th><th>size</th>"
-                     "<th>images/s</th></tr>";
+  std::string html =
+      "<div class='scroll'><table><tr><th>model</th><th>top-1</th><th>95 % interval</th><th>top-5</th><th>size</th>"
+      "<th>images/s</th></tr>";
   for (const std::string& model : result.models) {
     const ModelScore& score = result.scores.at(model);
     auto size = result.size_mb.find(model);
-    absl::StrAppendFormat(&html,
-                          "<tr><td>%s</td><td>%.2f %%</td><td>%.2f to %.2f</td><td>%.2f %%</td><td>%s</td><td>%.0f</td></tr>",
-                          model, score.top1, score.top1_low, score.top1_high, score.top5,
-                          size == result.size_mb.end() ? "" : absl::StrFormat("%.3f MB", size->second), score.images_per_second);
+    absl::StrAppendFormat(
+        &html, "<tr><td>%s</td><td>%.2f %%</td><td>%.2f to %.2f</td><td>%.2f %%</td><td>%s</td><td>%.0f</td></tr>",
+        model, score.top1, score.top1_low, score.top1_high, score.top5,
+        size == result.size_mb.end() ? "" : absl::StrFormat("%.3f MB", size->second), score.images_per_second);
   }
   return html + "</table></div>";
 }
 
 std::string StageTable(const RunResult& result) {
-  std::string html = "<div class='scroll'><table><tr><th>stage</th><th>time</th><th>images</th><th>peak memory</th></tr>";
+  std::string html =
+      "<div class='scroll'><table><tr><th>stage</th><th>time</th><th>images</th><th>peak memory</th></tr>";
   for (const StageRecord& stage : result.stages) {
     absl::StrAppendFormat(&html, "<tr><td>%s</td><td>%s</td><td>%s</td><td>%.0f MB</td></tr>", stage.name,
                           FormatDuration(stage.seconds) + (stage.cached ? " (from the store)" : ""),
@@ -122,18 +129,22 @@ std::string StageTable(const RunResult& result) {
 }  // namespace
 
 std::string ResultToHtml(const RunResult& result) {
-  std::string html = absl::StrCat("<!doctype html><html lang='en'><head><meta charset='utf-8'><meta name='viewport' "
-                                  "content='width=device-width, initial-scale=1'><title>",
-                                  Escape(result.name), "</title><style>", kStyle, "</style></head><body><h1>", Escape(result.name), "</h1>");
-  if (!result.status.ok()) absl::StrAppend(&html, "<p class='failed'>failed: ", Escape(result.status.message()), "</p>");
+  std::string html = absl::StrCat(
+      "<!doctype html><html lang='en'><head><meta charset='utf-8'><meta name='viewport' "
+      "content='width=device-width, initial-scale=1'><title>",
+      Escape(result.name), "</title><style>", kStyle, "</style></head><body><h1>", Escape(result.name), "</h1>");
+  if (!result.status.ok())
+    absl::StrAppend(&html, "<p class='failed'>failed: ", Escape(result.status.message()), "</p>");
   if (!result.models.empty()) {
     absl::StrAppendFormat(&html, "<p class='sub'>%d images</p>", result.scores.at(result.models[0]).images);
     absl::StrAppend(&html, ModelTable(result), "<h2>Accuracy</h2>", AccuracyChart(result));
   }
-  if (!result.blocks.empty()) absl::StrAppend(&html, "<h2>What compensation wins back, block by block</h2>", BlockChart(result));
-  absl::StrAppend(&html, "<h2>Stages</h2>", StageTable(result), "<p class='sub'>QwT ", kVersion, " · ", result.device, " · ", result.ranks,
-                  result.ranks == 1 ? " rank" : " ranks", " of ", result.threads, result.threads == 1 ? " thread" : " threads",
-                  " · config ", result.config_sha256.substr(0, 12), "</p></body></html>\n");
+  if (!result.blocks.empty())
+    absl::StrAppend(&html, "<h2>What compensation wins back, block by block</h2>", BlockChart(result));
+  absl::StrAppend(&html, "<h2>Stages</h2>", StageTable(result), "<p class='sub'>QwT ", kVersion, " · ", result.device,
+                  " · ", result.ranks, result.ranks == 1 ? " rank" : " ranks", " of ", result.threads,
+                  result.threads == 1 ? " thread" : " threads", " · config ", result.config_sha256.substr(0, 12),
+                  "</p></body></html>\n");
   return html;
 }
 

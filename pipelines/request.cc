@@ -17,29 +17,40 @@ namespace qwt {
 namespace {
 
 Section ModelSection() {
-  return {"model", "The network and its weights.",
+  return {"model",
+          "The network and its weights.",
           {{Option::Path("weights", "The network's parameters, a .safetensors file with their published names.")}},
-          "name", &ModelRegistry::Get()};
+          "name",
+          &ModelRegistry::Get()};
 }
 
 Section DatasetSection() {
-  return {"dataset", "Labelled images: the training split for calibration and fit, the evaluation split for accuracy.",
+  return {"dataset",
+          "Labelled images: the training split for calibration and fit, the evaluation split for accuracy.",
           {{Option::String("preset", "How the network wants its images: size, crop, mean and standard deviation.")
                 .OneOf(PresetNames())}},
-          "name", &DatasetRegistry::Get()};
+          "name",
+          &DatasetRegistry::Get()};
 }
 
 Section RuntimeSection() {
-  return {"runtime", "How to run; nothing here but batch_size can change a result.",
+  return {"runtime",
+          "How to run; nothing here but batch_size can change a result.",
           {{Option::String("device", "Where to compute.").OneOf({"auto", "cpu"}).Default("auto").NoEffectOnResult(),
             Option::Path("store", "Folder of the artifact store, which keeps what stages made.")
-                .Default("~/.cache/qwt/store").NoEffectOnResult(),
+                .Default("~/.cache/qwt/store")
+                .NoEffectOnResult(),
             Option::Int("threads", "Threads of a rank; 0: all cores, shared among the ranks.")
-                .Range(0, 1024).Default("0").NoEffectOnResult(),
-            Option::Int("batch_size", "Images computed together. It decides in which order products are summed, so it is part of "
-                                      "every stored value's key.")
-                .Range(1, 4096).Default("16")}},
-          "", nullptr};
+                .Range(0, 1024)
+                .Default("0")
+                .NoEffectOnResult(),
+            Option::Int("batch_size",
+                        "Images computed together. It decides in which order products are summed, so it is part of "
+                        "every stored value's key.")
+                .Range(1, 4096)
+                .Default("16")}},
+          "",
+          nullptr};
 }
 
 // Which option of a stage's section names a component, and of which kind.
@@ -52,7 +63,7 @@ std::vector<Selector> StageSelectors() {
   return {{"quantize", "method", &QuantMethodRegistry::Get()}, {"fit", "compensator", &CompensatorRegistry::Get()}};
 }
 
-const RegistryBase::Description* FindComponent(const RegistryBase& registry, const std::vector<RegistryBase::Description>& all,
+const RegistryBase::Description* FindComponent(const std::vector<RegistryBase::Description>& all,
                                                const std::string& name) {
   auto found = std::find_if(all.begin(), all.end(), [&](const auto& component) { return component.name == name; });
   return found == all.end() ? nullptr : &*found;
@@ -71,41 +82,39 @@ Schema FullSchema(const Section& section, const ConfigNode& node, Problems* prob
   std::vector<RegistryBase::Description> components = section.components->Descriptions();
   const ConfigNode* chosen = node.kind() == ConfigNode::Kind::kMap ? node.Find(section.selector) : nullptr;
   if (chosen == nullptr || chosen->kind() != ConfigNode::Kind::kScalar) return schema;
-  if (const auto* component = FindComponent(*section.components, components, chosen->scalar())) {
+  if (const auto* component = FindComponent(components, chosen->scalar())) {
     schema.options.insert(schema.options.end(), component->schema.options.begin(), component->schema.options.end());
   } else {
     // Its options are unknown, so nothing else in the section can be judged.
     const std::vector<std::string> names = NamesOf(components);
-    problems->Add(chosen->Where(), absl::StrCat("unknown ", section.components->kind(), " '", chosen->scalar(), "'",
-                                                DidYouMean(chosen->scalar(), names), "; there are: ", absl::StrJoin(names, ", ")));
+    problems->Add(chosen->Where(),
+                  absl::StrCat("unknown ", section.components->kind(), " '", chosen->scalar(), "'",
+                               DidYouMean(chosen->scalar(), names), "; there are: ", absl::StrJoin(names, ", ")));
     schema.options.clear();
   }
   return schema;
 }
 
-std::vector<std::unique_ptr<Stage>> CreateStages(const std::vector<std::string>& names) {
-  std::vector<std::unique_ptr<Stage>> stages;
-  for (const std::string& name : names) {
-    auto component = StageRegistry::Get().Find(name);
-    if (component.ok()) stages.push_back(*(*component)->create(Options()));
+// Names of the stages that make a value.
+std::vector<std::string> MakersOf(const std::string& value) {
+  std::vector<std::string> makers;
+  for (const auto& candidate : StageRegistry::Get().Descriptions()) {
+    const std::vector<std::string> makes = CreateStage(candidate.name)->Makes();
+    if (std::find(makes.begin(), makes.end(), value) != makes.end()) makers.push_back(candidate.name);
   }
-  return stages;
+  return makers;
 }
 
 // Each value a stage needs must be made by an earlier one.
 void CheckOrder(const Request& request, const std::string& where, Problems* problems) {
   std::vector<std::string> made;
   for (const std::string& name : request.stages) {
-    auto stage = *(*StageRegistry::Get().Find(name))->create(Options());
+    const std::unique_ptr<Stage> stage = CreateStage(name);
     for (const std::string& value : stage->Needs(request)) {
       if (std::find(made.begin(), made.end(), value) != made.end()) continue;
-      std::vector<std::string> makers;
-      for (const auto& candidate : StageRegistry::Get().Descriptions()) {
-        auto makes = (*(*StageRegistry::Get().Find(candidate.name))->create(Options()))->Makes();
-        if (std::find(makes.begin(), makes.end(), value) != makes.end()) makers.push_back(candidate.name);
-      }
-      problems->Add(where, absl::StrCat("stage '", name, "' needs the ", value, ", which no stage before it makes; put ",
-                                        absl::StrJoin(makers, " or "), " before it"));
+      problems->Add(where,
+                    absl::StrCat("stage '", name, "' needs the ", value, ", which no stage before it makes; put ",
+                                 absl::StrJoin(MakersOf(value), " or "), " before it"));
     }
     for (const std::string& value : stage->Makes()) made.push_back(value);
   }
@@ -172,8 +181,8 @@ Request CheckRequest(const ConfigNode& config, Problems* problems) {
     request.seed = top.Int("seed");
     request.stages = top.Strings("stages");
     if (request.stages.empty()) problems->Add(top.Where("stages"), "must name at least one stage");
-    for (const auto& stage : CreateStages(request.stages)) {
-      for (const std::string& section : stage->Sections()) used.push_back(section);
+    for (const std::string& stage : request.stages) {
+      for (const std::string& section : CreateStage(stage)->Sections()) used.push_back(section);
     }
   }
   for (const Section& section : sections) {

@@ -15,7 +15,7 @@ namespace qwt {
 
 // A section of a config. Where it chooses a component (`model: {name: vit}`), that component's options stand in it too.
 struct Section {
-  std::string name;                          // "model", "quantize"
+  std::string name;  // "model", "quantize"
   std::string doc;
   Schema schema;                             // its own options
   std::string selector;                      // the option that names the component: "name", "method"; "" for none
@@ -25,7 +25,8 @@ struct Section {
 // The section's own options, behind the selector where it has one: any component's name.
 Schema OwnSchema(const Section& section);
 
-// All sections there are: model, dataset, runtime, and one for each registered stage that has options or chooses a component.
+// All sections there are: model, dataset, runtime, and one for each registered stage that has options or chooses a
+// component.
 std::vector<Section> AllSections();
 // The options above the sections: name, seed, stages.
 Schema TopLevelSchema();
@@ -42,7 +43,8 @@ struct Request {
   std::string ToYaml() const;
 };
 
-// Checks everything that a config alone can tell and reports all of it in *problems; the request may be used only if nothing was added.
+// Checks everything that a config alone can tell and reports all of it in *problems; the request may be used only if
+// nothing was added.
 Request CheckRequest(const ConfigNode& config, Problems* problems);
 
 }  // namespace qwt

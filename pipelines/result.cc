@@ -33,9 +33,12 @@ double Rounded(double value, int digits) {
 }
 
 nlohmann::ordered_json BlockToJson(const BlockSolution& block) {
-  nlohmann::ordered_json json = {{"name", block.block},           {"r2", block.r2},
-                                 {"kept", block.kept},            {"mse_before", block.mse_before},
-                                 {"mse_after", block.mse_after},  {"condition", block.condition},
+  nlohmann::ordered_json json = {{"name", block.block},
+                                 {"r2", block.r2},
+                                 {"kept", block.kept},
+                                 {"mse_before", block.mse_before},
+                                 {"mse_after", block.mse_after},
+                                 {"condition", block.condition},
                                  {"rank", block.rank}};
   if (!block.kept) json["reason"] = block.reason;
   return json;
@@ -75,7 +78,8 @@ std::string ResultToJson(const RunResult& result) {
                                  {"top1_ci95", {Rounded(score.top1_low, 4), Rounded(score.top1_high, 4)}}};
   }
   for (const char* model : {"float", "quantized", "compensated"}) {
-    if (auto size = result.size_mb.find(model); size != result.size_mb.end()) json["size_mb"][model] = Rounded(size->second, 6);
+    if (auto size = result.size_mb.find(model); size != result.size_mb.end())
+      json["size_mb"][model] = Rounded(size->second, 6);
   }
   for (const BlockSolution& block : result.blocks) json["blocks"].push_back(BlockToJson(block));
   for (const StageRecord& stage : result.stages) {
@@ -86,25 +90,29 @@ std::string ResultToJson(const RunResult& result) {
                               {"images_per_second", stage.seconds > 0 ? Rounded(stage.images / stage.seconds, 1) : 0.0},
                               {"peak_bytes", stage.peak_bytes}});
   }
-  json["environment"] = {{"version", kVersion},     {"libtorch", TORCH_VERSION},     {"device", result.device},
-                         {"ranks", result.ranks},   {"threads", result.threads}};
+  json["environment"] = {{"version", kVersion},
+                         {"libtorch", TORCH_VERSION},
+                         {"device", result.device},
+                         {"ranks", result.ranks},
+                         {"threads", result.threads}};
   return json.dump(2) + "\n";
 }
 
 std::string ResultToTable(const RunResult& result) {
   if (result.models.empty()) return "";
-  std::string text = absl::StrFormat("  %-12s %7s   %-14s %7s %10s %10s\n", "model", "top-1", "95 % interval", "top-5", "size",
-                                     "images/s");
+  std::string text = absl::StrFormat("  %-12s %7s   %-14s %7s %10s %10s\n", "model", "top-1", "95 % interval", "top-5",
+                                     "size", "images/s");
   for (const std::string& model : result.models) {
     const ModelScore& score = result.scores.at(model);
     auto size = result.size_mb.find(model);
-    absl::StrAppendFormat(&text, "  %-12s %6.2f%%   %5.2f to %5.2f %6.2f%% %10s %10.0f\n", model, score.top1, score.top1_low,
-                          score.top1_high, score.top5,
+    absl::StrAppendFormat(&text, "  %-12s %6.2f%%   %5.2f to %5.2f %6.2f%% %10s %10.0f\n", model, score.top1,
+                          score.top1_low, score.top1_high, score.top5,
                           size == result.size_mb.end() ? "-" : absl::StrFormat("%.3f MB", size->second),
                           score.images_per_second);
   }
   if (result.blocks.empty()) return text;
-  const int64_t kept = std::count_if(result.blocks.begin(), result.blocks.end(), [](const auto& block) { return block.kept; });
+  const int64_t kept =
+      std::count_if(result.blocks.begin(), result.blocks.end(), [](const auto& block) { return block.kept; });
   absl::StrAppend(&text, "\n  compensation kept in ", kept, " of ", result.blocks.size(), " blocks; R² by block:");
   for (const BlockSolution& block : result.blocks) absl::StrAppendFormat(&text, " %.2f", block.r2);
   return text + "\n";

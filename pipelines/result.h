@@ -20,7 +20,7 @@ struct StageRecord {
 
 struct ModelScore {
   int64_t images = 0;
-  double top1 = 0, top5 = 0;         // %
+  double top1 = 0, top5 = 0;           // %
   double top1_low = 0, top1_high = 0;  // %, Wilson 95 %
   double images_per_second = 0;
 };
@@ -29,7 +29,7 @@ struct RunResult {
   std::string name;
   absl::Status status;
   std::string config_sha256;
-  std::vector<std::string> models;          // those evaluated, in the order asked for
+  std::vector<std::string> models;           // those evaluated, in the order asked for
   std::map<std::string, ModelScore> scores;  // by model
   std::map<std::string, double> size_mb;     // by model
   std::vector<BlockSolution> blocks;

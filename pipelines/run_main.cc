@@ -10,15 +10,20 @@
 #include "pipelines/runner.h"
 
 int main(int argc, char** argv) {
-  CLI::App app{"Quantises a network, fits its compensation and evaluates it, as a config says.\n"
-               "Exit codes: 0 done, 1 the run failed, 2 the request was wrong, 130 interrupted."};
+  CLI::App app{
+      "Quantises a network, fits its compensation and evaluates it, as a config says.\n"
+      "Exit codes: 0 done, 1 the run failed, 2 the request was wrong, 130 interrupted."};
   qwt::RunArguments arguments;
   int ranks = 1;
   app.add_option("config", arguments.config, "A config file; docs/config.md has every key.")->required();
   app.add_option("overrides", arguments.overrides, "key.path=value: replaces one value of the config.");
   app.add_option("--out", arguments.out, "The run's folder (default: runs/NAME/TIME).")->take_last();
-  app.add_option("--nproc", ranks, "Ranks to start on this machine.")->check(CLI::Range(1, 1024))->capture_default_str()->take_last();
-  app.add_flag("--dry_run", arguments.dry_run, "Only say what would be done: stages, images, memory, what the store has.");
+  app.add_option("--nproc", ranks, "Ranks to start on this machine.")
+      ->check(CLI::Range(1, 1024))
+      ->capture_default_str()
+      ->take_last();
+  app.add_flag("--dry_run", arguments.dry_run,
+               "Only say what would be done: stages, images, memory, what the store has.");
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

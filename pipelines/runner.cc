@@ -45,14 +45,14 @@ void PrintStage(const StageRecord& stage) {
   if (stage.cached) {
     absl::StrAppend(&line, "   from the store");
   } else if (stage.images > 0) {
-    absl::StrAppendFormat(&line, "   %d images, %.0f images/s", stage.images, stage.images / std::max(stage.seconds, 1e-9));
+    absl::StrAppendFormat(&line, "   %d images, %.0f images/s", stage.images,
+                          stage.images / std::max(stage.seconds, 1e-9));
   }
   std::cout << line << std::endl;
 }
 
 absl::Status RunStage(const PlannedStage& planned, RunContext& context, Values& values, StageRecord* record) {
-  QWT_ASSIGN_OR_RETURN(auto component, StageRegistry::Get().Find(planned.name));
-  QWT_ASSIGN_OR_RETURN(std::unique_ptr<Stage> stage, component->create(Options()));
+  const std::unique_ptr<Stage> stage = CreateStage(planned.name);
   ResetPeakMemory();
   const auto start = std::chrono::steady_clock::now();
   absl::Status status = CheckInterrupt();
@@ -75,7 +75,8 @@ bool IsRequestWrong(const absl::Status& status) {
 int Fail(const absl::Status& status, ExitCode code, const Communicator& comm) {
   // Every rank finds the same fault in a request; one says it.
   if (code != kRequestWrong || comm.rank() == 0) {
-    std::cerr << (comm.size() > 1 ? absl::StrCat("error (rank ", comm.rank(), "): ") : "error: ") << status.message() << std::endl;
+    std::cerr << (comm.size() > 1 ? absl::StrCat("error (rank ", comm.rank(), "): ") : "error: ") << status.message()
+              << std::endl;
   }
   return absl::IsCancelled(status) ? kInterrupted : code;
 }
@@ -90,7 +91,8 @@ std::string Headline(const Plan& plan) {
   add("dataset", "name", " on ");
   if (request.sections.count("quantize")) {
     const Options& options = request.Of("quantize");
-    absl::StrAppend(&text, ", ", options.String("method"), " W", options.Int("weight_bits"), "/A", options.Int("activation_bits"));
+    absl::StrAppend(&text, ", ", options.String("method"), " W", options.Int("weight_bits"), "/A",
+                    options.Int("activation_bits"));
   }
   add("fit", "compensator", ", QwT ");
   return text;
@@ -102,7 +104,8 @@ absl::Status RunRest(const Plan& plan, RunContext& context, Values& values, RunR
     StageRecord record;
     absl::Status status = RunStage(plan.stages[i], context, values, &record);
     if (absl::IsCancelled(status)) {
-      return absl::CancelledError(absl::StrCat(plan.stages[i].name, ": interrupted; the same command goes on from here"));
+      return absl::CancelledError(
+          absl::StrCat(plan.stages[i].name, ": interrupted; the same command goes on from here"));
     }
     QWT_RETURN_IF_ERROR(Annotate(status, plan.stages[i].name));
     QWT_LOG(INFO) << record.name << ": " << record.seconds << " s" << (record.cached ? ", from the store" : "");
@@ -161,7 +164,8 @@ int Run(const RunArguments& arguments) {
   auto plan = MakePlan(arguments.config, arguments.overrides, (*comm)->size(), LocalRanks());
   if (!plan.ok()) return Fail(plan.status(), kRequestWrong, **comm);
   if (arguments.dry_run) {
-    if ((*comm)->rank() == 0) std::cout << Headline(*plan) << " (dry run: nothing is computed or written)\n\n" << DescribePlan(*plan);
+    if ((*comm)->rank() == 0)
+      std::cout << Headline(*plan) << " (dry run: nothing is computed or written)\n\n" << DescribePlan(*plan);
     return kDone;
   }
   return Execute(*plan, arguments, **comm);

@@ -3,6 +3,7 @@
 #include "ATen/ops/zeros.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "core/base/log.h"
 
 namespace qwt {
 namespace {
@@ -30,22 +31,31 @@ std::string MadeBy(const Planning& planning, const std::string& value) {
 
 }  // namespace
 
-StoreKey StageKey(const std::string& stage, int version, const Planning& planning, const std::vector<std::string>& sections,
-                  const std::vector<std::string>& needs, const ImageList* images) {
+std::unique_ptr<Stage> CreateStage(const std::string& name) {
+  auto component = StageRegistry::Get().Find(name);
+  QWT_CHECK(component.ok());
+  return *(*component)->create(Options());
+}
+
+StoreKey StageKey(const std::string& stage, int version, const Planning& planning,
+                  const std::vector<std::string>& sections, const std::vector<std::string>& needs,
+                  const ImageList* images) {
   StoreKey key(stage, version);
   for (const std::string& section : sections) key.Add(section, planning.request.Of(section).ResultText());
   for (const std::string& value : needs) key.Add(value, MadeBy(planning, value));
   if (images != nullptr) {
     const Preset preset = RequestedPreset(planning.request);
     key.Add("images", images->fingerprint);
-    key.Add("transform", absl::StrCat("eval ", planning.graph.height, "x", planning.graph.width, " crop_pct ", preset.crop_pct, " pad ", preset.pad,
-                                      " mean ", absl::StrJoin(preset.mean, " "), " std ", absl::StrJoin(preset.std, " ")));
+    key.Add("transform", absl::StrCat("eval ", planning.graph.height, "x", planning.graph.width, " crop_pct ",
+                                      preset.crop_pct, " pad ", preset.pad, " mean ", absl::StrJoin(preset.mean, " "),
+                                      " std ", absl::StrJoin(preset.std, " ")));
     key.Add("batch_size", absl::StrCat(planning.request.Of("runtime").Int("batch_size")));
   }
   return key;
 }
 
-ImageList PlanImages(Planning& planning, Split split, int64_t count, Order order, const std::string& where, Problems* problems) {
+ImageList PlanImages(Planning& planning, Split split, int64_t count, Order order, const std::string& where,
+                     Problems* problems) {
   ImageList images;
   auto dataset = OpenSplit(planning, split);
   if (!dataset.ok()) {
@@ -82,7 +92,8 @@ std::unique_ptr<Loader> MakeLoader(const RunContext& context, const ImageList& i
   return std::make_unique<Loader>(*images.dataset, images.indices, options);
 }
 
-absl::StatusOr<std::vector<std::optional<std::string>>> LookupEntries(RunContext& context, const std::vector<StoreKey>& keys) {
+absl::StatusOr<std::vector<std::optional<std::string>>> LookupEntries(RunContext& context,
+                                                                      const std::vector<StoreKey>& keys) {
   std::vector<std::optional<std::string>> payloads(keys.size());
   at::Tensor there = at::zeros({static_cast<int64_t>(keys.size())}, at::kLong);
   if (context.comm.rank() == 0) {

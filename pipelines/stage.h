@@ -1,5 +1,5 @@
-// The stage contract: a stage turns values into the next one. Plan() is a function of the request and says, before anything runs, what the
-// stage reads, makes and stores; Run() does it, or takes it from the store.
+// The stage contract: a stage turns values into the next one. Plan() is a function of the request and says, before
+// anything runs, what the stage reads, makes and stores; Run() does it, or takes it from the store.
 #pragma once
 
 #include <map>
@@ -34,10 +34,10 @@ struct ImageList {
 // What a stage will do.
 struct PlannedStage {
   std::string name;
-  std::vector<StoreKey> keys;         // one for each entry it makes, in order; none: nothing is stored
-  std::vector<std::string> entries;   // what each is: "blocks.3", "float"
+  std::vector<StoreKey> keys;        // one for each entry it makes, in order; none: nothing is stored
+  std::vector<std::string> entries;  // what each is: "blocks.3", "float"
   ImageList images;
-  int64_t memory_bytes = 0;           // estimated peak on one rank, beyond what earlier stages left
+  int64_t memory_bytes = 0;  // estimated peak on one rank, beyond what earlier stages left
 };
 
 // Filled by the stages in order.
@@ -45,8 +45,8 @@ struct Planning {
   const Request& request;
   int world_size = 1;
   int threads = 1;
-  Graph graph = {};                            // set by the stage that makes the network
-  std::map<std::string, std::string> made = {};  // value -> hash of the key that makes it
+  Graph graph = {};                                                     // set by the stage that makes the network
+  std::map<std::string, std::string> made = {};                         // value -> hash of the key that makes it
   std::map<std::string, std::shared_ptr<const Dataset>> datasets = {};  // by split, opened once
 };
 
@@ -73,20 +73,26 @@ class Stage {
 
 inline constexpr char kStageKind[] = "stage";
 using StageRegistry = Registry<std::unique_ptr<Stage>, kStageKind>;
+// The name must be a registered one, as the schema of `stages` checks.
+std::unique_ptr<Stage> CreateStage(const std::string& name);
 
-// The key every stage starts from: its name and version, the section's options that can change the result, keys of the values it needs, and
-// (with images) their fingerprint and the batch size, whose cut decides in which order products are summed.
-StoreKey StageKey(const std::string& stage, int version, const Planning& planning, const std::vector<std::string>& sections,
-                  const std::vector<std::string>& needs, const ImageList* images);
+// The key every stage starts from: its name and version, the section's options that can change the result, keys of the
+// values it needs, and (with images) their fingerprint and the batch size, whose cut decides in which order products
+// are summed.
+StoreKey StageKey(const std::string& stage, int version, const Planning& planning,
+                  const std::vector<std::string>& sections, const std::vector<std::string>& needs,
+                  const ImageList* images);
 
 // Opens (once) the split of the request's dataset and lists `count` images (0: all) of it.
-ImageList PlanImages(Planning& planning, Split split, int64_t count, Order order, const std::string& where, Problems* problems);
+ImageList PlanImages(Planning& planning, Split split, int64_t count, Order order, const std::string& where,
+                     Problems* problems);
 
 // This rank's share of the listed images. The images and the graph must outlive it.
 std::unique_ptr<Loader> MakeLoader(const RunContext& context, const ImageList& images, const Graph& graph);
 
 // The payload of each entry, or nullopt; rank 0 decides and all ranks agree.
-absl::StatusOr<std::vector<std::optional<std::string>>> LookupEntries(RunContext& context, const std::vector<StoreKey>& keys);
+absl::StatusOr<std::vector<std::optional<std::string>>> LookupEntries(RunContext& context,
+                                                                      const std::vector<StoreKey>& keys);
 // Rank 0 stores; the others do nothing.
 absl::Status StoreEntry(RunContext& context, const StoreKey& key, const TensorFile& file);
 

@@ -8,8 +8,8 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 
-#define QWT_RETURN_IF_ERROR(expression)                    \
-  do {                                                     \
+#define QWT_RETURN_IF_ERROR(expression)                                                \
+  do {                                                                                 \
     if (::absl::Status qwt_status = (expression); !qwt_status.ok()) return qwt_status; \
   } while (false)
 
@@ -28,7 +28,8 @@ namespace qwt {
 // The same code with "CONTEXT: " in front of the message; OK stays OK.
 absl::Status Annotate(const absl::Status& status, absl::string_view context);
 
-// The current exception (call it inside catch (...)) as Internal, "CONTEXT: what()". Bad allocations are ResourceExhausted.
+// The current exception (call it inside catch (...)) as Internal, "CONTEXT: what()". Bad allocations are
+// ResourceExhausted.
 absl::Status StatusFromCurrentException(absl::string_view context);
 
 // Runs a function that returns absl::Status and converts what it throws.
@@ -41,8 +42,8 @@ absl::Status CatchExceptions(absl::string_view context, Function&& function) {
   }
 }
 
-// The message for errno after a failed system call on a file: "open 'PATH': No space left on device". The code follows errno:
-// NotFound, PermissionDenied, ResourceExhausted (full disk), otherwise Unavailable.
+// The message for errno after a failed system call on a file: "open 'PATH': No space left on device". The code follows
+// errno: NotFound, PermissionDenied, ResourceExhausted (full disk), otherwise Unavailable.
 absl::Status ErrnoStatus(int error_number, absl::string_view what);
 
 }  // namespace qwt

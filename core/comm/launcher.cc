@@ -1,10 +1,7 @@
 #include "core/comm/launcher.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <signal.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -14,6 +11,8 @@
 #include <string>
 #include <vector>
 
+#include "core/comm/rank_settings.h"
+
 namespace qwt {
 namespace {
 
@@ -22,22 +21,6 @@ constexpr time_t kGraceSeconds = 10;  // from SIGTERM to SIGKILL
 
 volatile sig_atomic_t interrupted = 0;
 void OnSignal(int) { interrupted = 1; }
-
-// A port that was free a moment ago; 0 where there is none.
-int FreePort() {
-  const int socket_fd = socket(AF_INET, SOCK_STREAM, 0);
-  sockaddr_in address = {};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t length = sizeof(address);
-  int port = 0;
-  if (bind(socket_fd, reinterpret_cast<sockaddr*>(&address), length) == 0 &&
-      getsockname(socket_fd, reinterpret_cast<sockaddr*>(&address), &length) == 0) {
-    port = ntohs(address.sin_port);
-  }
-  close(socket_fd);
-  return port;
-}
 
 pid_t StartRank(int rank, int ranks, int port, char** argv) {
   const pid_t parent = getpid();
@@ -54,7 +37,8 @@ pid_t StartRank(int rank, int ranks, int port, char** argv) {
   }
   sigprocmask(SIG_SETMASK, &old, nullptr);
   if (pid != 0) return pid;
-  // A group of its own: a terminal's Ctrl-C reaches the parent alone, which passes it on once. And no rank outlives the parent.
+  // A group of its own: a terminal's Ctrl-C reaches the parent alone, which passes it on once. And no rank outlives the
+  // parent.
   setpgid(0, 0);
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (getppid() != parent) _exit(kFailed);
@@ -121,9 +105,10 @@ int WaitForAll(std::vector<pid_t> pids) {
 }  // namespace
 
 int LaunchLocalRanks(int ranks, char** argv) {
-  const int port = FreePort();
-  if (port == 0) {
-    std::perror("error: no free port on 127.0.0.1 for the ranks to meet at");
+  const absl::StatusOr<int> port = FreePort();
+  if (!port.ok()) {
+    std::fprintf(stderr, "error: the ranks have no port to meet at: %s\n",
+                 std::string(port.status().message()).c_str());
     return kFailed;
   }
   struct sigaction action = {};
@@ -134,7 +119,7 @@ int LaunchLocalRanks(int ranks, char** argv) {
   signal(SIGCHLD, SIG_DFL);
   std::vector<pid_t> pids;
   for (int rank = 0; rank < ranks; ++rank) {
-    const pid_t pid = StartRank(rank, ranks, port, argv);
+    const pid_t pid = StartRank(rank, ranks, *port, argv);
     if (pid < 0) {
       std::perror("error: cannot start a rank");
       SignalAll(pids, SIGKILL);

@@ -17,7 +17,8 @@ TEST(LauncherTest, EachRankLearnsItsPlace) {
   const ProgramResult run = RunProgram({kProgram, "ok"});
   EXPECT_EQ(run.exit_code, 0) << run.err;
   for (const char* rank : {"0", "1", "2"}) {
-    EXPECT_THAT(run.out, testing::HasSubstr(std::string("rank ") + rank + " of 3, local " + rank + " of 3, at 127.0.0.1:port\n"));
+    EXPECT_THAT(run.out, testing::HasSubstr(std::string("rank ") + rank + " of 3, local " + rank +
+                                            " of 3, at 127.0.0.1:port\n"));
   }
 }
 

@@ -14,7 +14,8 @@ int main(int argc, char** argv) {
   if (argc > 2) signal(SIGCHLD, SIG_IGN);  // as some programs start others
   if (rank == nullptr) return qwt::LaunchLocalRanks(3, argv);
   std::printf("rank %s of %s, local %s of %s, at %s:%s\n", rank, std::getenv("WORLD_SIZE"), std::getenv("LOCAL_RANK"),
-              std::getenv("LOCAL_WORLD_SIZE"), std::getenv("MASTER_ADDR"), *std::getenv("MASTER_PORT") == '0' ? "0" : "port");
+              std::getenv("LOCAL_WORLD_SIZE"), std::getenv("MASTER_ADDR"),
+              *std::getenv("MASTER_PORT") == '0' ? "0" : "port");
   std::fflush(stdout);
   if (what == "ok") return 0;
   if (std::string(rank) == "1") {

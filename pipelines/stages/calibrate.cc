@@ -1,9 +1,10 @@
 // calibrate: a scale for every site, from the calibration images (algorithms sections 1 to 3).
+#include "quant/calibrate.h"
+
 #include "absl/strings/str_cat.h"
 #include "models/cost.h"
 #include "pipelines/stage.h"
 #include "pipelines/stages/images_schema.h"
-#include "quant/calibrate.h"
 #include "quant/method.h"
 
 namespace qwt {

@@ -36,7 +36,9 @@ absl::StatusOr<std::unique_ptr<Executor>> MakeExecutor(const std::string& model,
   return MakeQuantizedExecutor(*values.quantized, model == "compensated");
 }
 
-const Graph& GraphOf(const Values& values) { return values.quantized.has_value() ? values.quantized->graph : values.graph; }
+const Graph& GraphOf(const Values& values) {
+  return values.quantized.has_value() ? values.quantized->graph : values.graph;
+}
 
 // Writes the batch's rows of the subject's tensors; batches do not overlap, so threads need no lock for these.
 void Count(const at::Tensor& logits, const Batch& batch, Evaluation* evaluation) {
@@ -54,8 +56,9 @@ absl::Status RunBatch(const Batch& batch, const Graph& graph, std::vector<Subjec
     const auto start = std::chrono::steady_clock::now();
     QWT_ASSIGN_OR_RETURN(at::Tensor logits, RunGraph(graph, *subject.executor, batch.images));
     if (!logits.isfinite().all().item<bool>()) {
-      return absl::InternalError(absl::StrCat("evaluate: the ", subject.evaluation.model, " model's logits are not finite for images ",
-                                              batch.first, " to ", batch.first + batch.labels.size(0) - 1));
+      return absl::InternalError(absl::StrCat("evaluate: the ", subject.evaluation.model,
+                                              " model's logits are not finite for images ", batch.first, " to ",
+                                              batch.first + batch.labels.size(0) - 1));
     }
     Count(logits, batch, &subject.evaluation);
     const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
@@ -73,7 +76,8 @@ absl::Status Reduce(RunContext& context, Subject* subject) {
     QWT_RETURN_IF_ERROR(context.comm.AllReduceSum(wide));
     *tensor = wide.to(tensor->scalar_type());
   }
-  at::Tensor seconds = at::zeros({1}, at::kDouble).fill_(subject->thread_seconds / context.threads / context.comm.size());
+  at::Tensor seconds =
+      at::zeros({1}, at::kDouble).fill_(subject->thread_seconds / context.threads / context.comm.size());
   QWT_RETURN_IF_ERROR(context.comm.AllReduceSum(seconds));
   evaluation.images_per_second = evaluation.predictions.size(0) / std::max(seconds.item<double>(), 1e-9);
   return absl::OkStatus();
@@ -108,6 +112,11 @@ class EvaluateStage : public Stage {
     const Options& options = planning.request.Of("evaluate");
     plan.images =
         PlanImages(planning, Split::kEval, options.Int("images"), Order::kFirst, options.Where("images"), problems);
+    if (plan.images.dataset != nullptr && plan.images.dataset->classes() != planning.graph.classes) {
+      problems->Add(planning.request.Of("dataset").Where("name"),
+                    absl::StrCat("the dataset has ", plan.images.dataset->classes(), " classes, the model ",
+                                 planning.graph.classes));
+    }
     for (const std::string& model : options.Strings("models")) {
       plan.keys.push_back(StageKey("evaluate", 1, planning, {}, {ValueOf(model)}, &plan.images).Add("model", model));
       plan.entries.push_back(model);
@@ -161,8 +170,11 @@ class EvaluateStage : public Stage {
 
 Schema EvaluateSchema() {
   return {{Option::Strings("models", "Which models to evaluate.")
-               .OneOf({kModels.begin(), kModels.end()}).Default("[float, quantized, compensated]"),
-           Option::Int("images", "How many images of the evaluation split, from the first; 0: all.").Range(0, 1e9).Default("0")}};
+               .OneOf({kModels.begin(), kModels.end()})
+               .Default("[float, quantized, compensated]"),
+           Option::Int("images", "How many images of the evaluation split, from the first; 0: all.")
+               .Range(0, 1e9)
+               .Default("0")}};
 }
 
 const bool registered = StageRegistry::Get().Register(

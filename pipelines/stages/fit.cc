@@ -1,5 +1,6 @@
-// fit: block by block, the compensation that best explains what quantisation lost, each on the output of the compensated prefix
-// (algorithms section 5). Every block's solution is stored as it is found, so a run that is stopped goes on after the last one.
+// fit: block by block, the compensation that best explains what quantisation lost, each on the output of the
+// compensated prefix (algorithms section 5). Every block's solution is stored as it is found, so a run that is stopped
+// goes on after the last one.
 #include "absl/strings/str_cat.h"
 #include "core/tensor/parallel.h"
 #include "models/cost.h"
@@ -111,7 +112,8 @@ class FitStage : public Stage {
       QWT_RETURN_IF_ERROR(fit.Start(plan.images));
       for (size_t i = 0; i < plan.keys.size(); ++i) {
         const bool known = i < stored.size();
-        QWT_ASSIGN_OR_RETURN(BlockSolution solution, fit.Pass(i, known ? &stored[i] : nullptr, plan.images.indices.size()));
+        QWT_ASSIGN_OR_RETURN(BlockSolution solution,
+                             fit.Pass(i, known ? &stored[i] : nullptr, plan.images.indices.size()));
         if (known) continue;
         QWT_RETURN_IF_ERROR(StoreEntry(context, plan.keys[i], SolutionToFile(solution)));
         stored.push_back(std::move(solution));

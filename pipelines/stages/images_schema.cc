@@ -5,9 +5,12 @@
 namespace qwt {
 
 Schema ImagesSchema(int64_t default_images) {
-  return {{Option::Int("images", "How many images of the training split.").Range(1, 1e9).Default(absl::StrCat(default_images)),
+  return {{Option::Int("images", "How many images of the training split.")
+               .Range(1, 1e9)
+               .Default(absl::StrCat(default_images)),
            Option::String("order", "Which: the first of the split, or drawn without repetition by the seed.")
-               .OneOf({"first", "random"}).Default("random"),
+               .OneOf({"first", "random"})
+               .Default("random"),
            Option::String("transform", "How they are prepared.").OneOf({"eval"}).Default("eval")}};
 }
 

@@ -48,8 +48,8 @@ class LoadStage : public Stage {
   }
 };
 
-const bool registered = StageRegistry::Get().Register(
-    {{"load", "Builds the network and reads its weights.", {}}, [](const Options&) { return std::make_unique<LoadStage>(); }});
+const bool registered = StageRegistry::Get().Register({{"load", "Builds the network and reads its weights.", {}},
+                                                       [](const Options&) { return std::make_unique<LoadStage>(); }});
 
 }  // namespace
 }  // namespace qwt

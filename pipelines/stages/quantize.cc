@@ -1,4 +1,5 @@
-// quantize: the method's rewrites and the quantised weights: a network that runs in low precision (algorithms section 4).
+// quantize: the method's rewrites and the quantised weights: a network that runs in low precision (algorithms section
+// 4).
 #include "absl/strings/str_cat.h"
 #include "pipelines/stage.h"
 #include "quant/calibrate.h"
@@ -46,7 +47,8 @@ class QuantizeStage : public Stage {
     QWT_RETURN_IF_ERROR(SolveWeights(model.graph, model.parameters, specs, context.threads, &model.plan));
     TensorFile file;
     PlanToTensors(model.plan, &file.tensors, &file.metadata["specs"]);
-    for (const auto& [name, tensor] : model.parameters) file.tensors[absl::StrCat(kParameterPrefix, name)] = tensor.contiguous();
+    for (const auto& [name, tensor] : model.parameters)
+      file.tensors[absl::StrCat(kParameterPrefix, name)] = tensor.contiguous();
     return StoreEntry(context, plan.keys[0], file);
   }
 

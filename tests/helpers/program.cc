@@ -18,7 +18,8 @@ namespace qwt {
 
 Program::Program(const std::vector<std::string>& arguments, const std::map<std::string, std::string>& environment) {
   static int started = 0;
-  const std::string base = testing::TempDir() + "/program_" + std::to_string(getpid()) + "_" + std::to_string(started++);
+  const std::string base =
+      testing::TempDir() + "/program_" + std::to_string(getpid()) + "_" + std::to_string(started++);
   out_path_ = base + ".out";
   err_path_ = base + ".err";
   std::map<std::string, std::string> variables = {{"HOME", testing::TempDir()}, {"PATH", "/usr/bin:/bin"}};
@@ -58,7 +59,8 @@ ProgramResult Program::Wait() {
   return result;
 }
 
-ProgramResult RunProgram(const std::vector<std::string>& arguments, const std::map<std::string, std::string>& environment) {
+ProgramResult RunProgram(const std::vector<std::string>& arguments,
+                         const std::map<std::string, std::string>& environment) {
   return Program(arguments, environment).Wait();
 }
 

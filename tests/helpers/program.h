@@ -19,7 +19,8 @@ struct ProgramResult {
 class Program {
  public:
   // arguments[0]: the program, relative to the runfiles root. HOME is the test's folder.
-  explicit Program(const std::vector<std::string>& arguments, const std::map<std::string, std::string>& environment = {});
+  explicit Program(const std::vector<std::string>& arguments,
+                   const std::map<std::string, std::string>& environment = {});
   pid_t pid() const { return pid_; }
   bool running();
   std::string Output() const;  // of stdout so far
@@ -32,7 +33,8 @@ class Program {
   std::string out_path_, err_path_;
 };
 
-ProgramResult RunProgram(const std::vector<std::string>& arguments, const std::map<std::string, std::string>& environment = {});
+ProgramResult RunProgram(const std::vector<std::string>& arguments,
+                         const std::map<std::string, std::string>& environment = {});
 
 std::string Contents(const std::string& path);  // "" where it cannot be read
 void MakeFile(const std::string& path, const std::string& content);

@@ -19,7 +19,8 @@ using testing::HasSubstr;
 constexpr char kWeights[] = "models/demo/demo_vit.safetensors";
 
 // Runs the short quickstart with more arguments; exit code 2, the message on stderr, and nothing written.
-void ExpectRefused(const std::string& name, const std::vector<std::string>& arguments, const std::vector<std::string>& messages) {
+void ExpectRefused(const std::string& name, const std::vector<std::string>& arguments,
+                   const std::vector<std::string>& messages) {
   const std::string folder = TestFolder(name);
   const ProgramResult run = RunProgram(ShortQuickstart(folder, arguments));
   EXPECT_EQ(run.exit_code, 2) << name << "\n" << run.out << run.err;
@@ -28,26 +29,32 @@ void ExpectRefused(const std::string& name, const std::vector<std::string>& argu
 }
 
 TEST(BadRequestTest, IsRefusedBeforeAnythingStarts) {
-  ExpectRefused("key", {"quantize.weight_bit=3"}, {"command line: quantize.weight_bit: unknown key (did you mean 'weight_bits'?); allowed: method"});
-  ExpectRefused("section", {"quantise.weight_bits=3"}, {"command line: quantise: unknown key (did you mean 'quantize'?)"});
+  ExpectRefused("key", {"quantize.weight_bit=3"},
+                {"command line: quantize.weight_bit: unknown key (did you mean 'weight_bits'?); allowed: method"});
+  ExpectRefused("section", {"quantise.weight_bits=3"},
+                {"command line: quantise: unknown key (did you mean 'quantize'?)"});
   ExpectRefused("method", {"quantize.method=repqvit"},
-                {"command line: quantize.method: unknown quant method 'repqvit' (did you mean 'repq_vit'?); there are: minmax, percentile, repq_vit"});
+                {"command line: quantize.method: unknown quant method 'repqvit' (did you mean 'repq_vit'?); there are: "
+                 "minmax, percentile, repq_vit"});
   ExpectRefused("model", {"model.name=vitt"}, {"command line: model.name: unknown model 'vitt' (did you mean 'vit'?)"});
   ExpectRefused("dataset", {"dataset.name=mnist"}, {"command line: dataset.name: unknown dataset 'mnist'"});
   ExpectRefused("compensator", {"fit.compensator=linaer"}, {"unknown compensator 'linaer' (did you mean 'linear'?)"});
   ExpectRefused("bits", {"quantize.weight_bits=9", "quantize.activation_bits=1"},
                 {"command line: quantize.weight_bits: must be an integer from 2 to 8, is 9",
                  "command line: quantize.activation_bits: must be an integer from 2 to 8, is 1"});
-  ExpectRefused("type", {"fit.images=many"}, {"command line: fit.images: must be an integer from 1 to 1000000000, is 'many'"});
+  ExpectRefused("type", {"fit.images=many"},
+                {"command line: fit.images: must be an integer from 1 to 1000000000, is 'many'"});
   ExpectRefused("stage", {"stages=[load, quantize]"},
                 {"stage 'quantize' needs the calibration, which no stage before it makes; put calibrate before it"});
   ExpectRefused("images", {"calibrate.images=513", "evaluate.images=10001"},
                 {"command line: calibrate.images: dataset has 512 images, 513 are asked for\n",
                  "command line: evaluate.images: dataset has 10000 images, 10001 are asked for\n"});
   ExpectRefused("root", {"dataset.root=/nowhere"}, {"/nowhere"});
-  ExpectRefused("weights", {"model.weights=/nowhere/a.safetensors"}, {"model.weights: ", "/nowhere/a.safetensors", "No such file or directory"});
+  ExpectRefused("weights", {"model.weights=/nowhere/a.safetensors"},
+                {"model.weights: ", "/nowhere/a.safetensors", "No such file or directory"});
   ExpectRefused("shape", {"model.width=95", "model.heads=5"}, {"cls_token"});
-  ExpectRefused("heads", {"model.heads=5"}, {"error: command line: model.heads: must divide width, is 5 for width 96\n"});
+  ExpectRefused("heads", {"model.heads=5"},
+                {"error: command line: model.heads: must divide width, is 5 for width 96\n"});
 }
 
 TEST(BadRequestTest, AMissingConfigAndOneWithoutSections) {
@@ -78,13 +85,15 @@ TEST(BadWeightsTest, EveryDifferenceInOneMessage) {
     tensors["extra"] = at::ones({2});
     tensors["head.weight"] = at::ones({12, 96});
   });
-  ExpectRefused("differences", {"model.weights=" + path}, {path, "blocks.3.mlp.fc1.bias", "extra", "head.weight", "[12, 96]", "[10, 96]"});
+  ExpectRefused("differences", {"model.weights=" + path},
+                {path, "blocks.3.mlp.fc1.bias", "extra", "head.weight", "[12, 96]", "[10, 96]"});
 }
 
 TEST(BadWeightsTest, NaNNamesTheTensor) {
   const std::string folder = TestFolder("nan_weights");
   const std::string path = ChangedWeights(folder, [](TensorMap& tensors) {
-    tensors["blocks.2.norm1.bias"] = tensors["blocks.2.norm1.bias"].clone().fill_(std::numeric_limits<double>::quiet_NaN());
+    tensors["blocks.2.norm1.bias"] =
+        tensors["blocks.2.norm1.bias"].clone().fill_(std::numeric_limits<double>::quiet_NaN());
   });
   ExpectRefused("nan", {"model.weights=" + path}, {path, "blocks.2.norm1.bias"});
 }
@@ -106,6 +115,34 @@ TEST(BadDataTest, ATruncatedIdxFile) {
     MakeFile(folder + "/" + name, name[1] == '1' ? content.substr(0, content.size() / 2) : content);
   }
   ExpectRefused("truncated_idx", {"dataset.root=" + folder}, {folder + "/t10k-images-idx3-ubyte.gz"});
+}
+
+// An image_folder of ten classes with one good image each, and one more in the first that the training split cannot
+// decode.
+TEST(BadDataTest, AnImageThatCannotBeDecodedFailsTheRunAndIsNamed) {
+  const std::string folder = TestFolder("images");
+  const std::string jpeg = Contents("tests/golden/transforms/landscape.jpg");
+  ASSERT_GT(jpeg.size(), 1000u);
+  for (const char* split : {"train", "val"}) {
+    for (int label = 0; label < 10; ++label) {
+      const std::string path = folder + "/data/" + split + "/" + std::to_string(label);
+      fs::create_directories(path);
+      MakeFile(path + "/good.jpg", jpeg);
+    }
+  }
+  const std::vector<std::string> arguments = {"dataset={name: image_folder, preset: vit, root: " + folder + "/data}",
+                                              "calibrate.images=10", "fit.images=10", "evaluate.images=10"};
+  ProgramResult run = RunProgram(ShortQuickstart(folder, arguments));
+  EXPECT_EQ(run.exit_code, 0) << run.err;
+  MakeFile(folder + "/data/train/0/good.jpg", jpeg.substr(0, jpeg.size() / 2));
+  run = RunProgram(ShortQuickstart(folder, arguments));
+  EXPECT_EQ(run.exit_code, 1);
+  EXPECT_THAT(run.err, HasSubstr("error: calibrate: " + folder + "/data/train/0/good.jpg: "));
+  EXPECT_EQ(ResultIn(folder + "/out")["status"], "failed");
+  EXPECT_FALSE(fs::exists(folder + "/out/model.safetensors"));
+
+  fs::remove_all(folder + "/data/val/9");
+  ExpectRefused("classes", arguments, {"the dataset has 9 classes, the model 10"});
 }
 
 TEST(BadStoreTest, ADamagedEntryIsReportedAndMadeAgain) {
@@ -130,7 +167,8 @@ TEST(BadStoreTest, ADamagedEntryIsReportedAndMadeAgain) {
   const nlohmann::json after = ResultIn(folder + "/out");
   EXPECT_EQ(before["blocks"], after["blocks"]);
   EXPECT_EQ(before["evaluation"], after["evaluation"]);
-  for (const auto& stage : after["stages"]) EXPECT_EQ(stage["cached"], stage["name"] != "load" && stage["name"] != "fit") << stage;
+  for (const auto& stage : after["stages"])
+    EXPECT_EQ(stage["cached"], stage["name"] != "load" && stage["name"] != "fit") << stage;
 }
 
 TEST(BadOutputTest, FoldersThatCannotBeWrittenTo) {

@@ -1,5 +1,6 @@
-// demo_vit at W4/A4, W3/A3 and W6/A6 on all 10,000 test images against the official code's figures (tests/golden/README.md): each top-1
-// within half a point of it, or above; and for W3/A3, where its float32 inverse fails at the first block, what a float64 solve reaches.
+// demo_vit at W4/A4, W3/A3 and W6/A6 on all 10,000 test images against the official code's figures
+// (tests/golden/README.md): each top-1 within half a point of it, or above; and for W3/A3, where its float32 inverse
+// fails at the first block, what a float64 solve reaches.
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "tests/integration/quickstart.h"
@@ -18,9 +19,9 @@ TEST_P(DemoAccuracyTest, MatchesTheReference) {
   const Case& expected = GetParam();
   const std::string folder = TestFolder("w" + std::to_string(expected.bits));
   const std::string bits = std::to_string(expected.bits);
-  const ProgramResult run =
-      RunProgram({"pipelines/run", "configs/quickstart.yaml", "quantize.weight_bits=" + bits, "quantize.activation_bits=" + bits,
-                  "evaluate.images=0", "--out=" + folder, "runtime.store=" + testing::TempDir() + "/demo_store"});
+  const ProgramResult run = RunProgram({"pipelines/run", "configs/quickstart.yaml", "quantize.weight_bits=" + bits,
+                                        "quantize.activation_bits=" + bits, "evaluate.images=0", "--out=" + folder,
+                                        "runtime.store=" + testing::TempDir() + "/demo_store"});
   ASSERT_EQ(run.exit_code, 0) << run.err;
   const nlohmann::json evaluation = ResultIn(folder)["evaluation"];
   EXPECT_EQ(evaluation["float"]["images"], 10000);
@@ -34,7 +35,8 @@ TEST_P(DemoAccuracyTest, MatchesTheReference) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Bits, DemoAccuracyTest,
-                         testing::Values(Case{4, 89.52, 89.06, 89.20}, Case{3, 89.52, 86.20, 87.60}, Case{6, 89.52, 89.47, 89.54}),
+                         testing::Values(Case{4, 89.52, 89.06, 89.20}, Case{3, 89.52, 86.20, 87.60},
+                                         Case{6, 89.52, 89.47, 89.54}),
                          [](const auto& info) { return "W" + std::to_string(info.param.bits); });
 
 }  // namespace

@@ -1,6 +1,6 @@
 // A run that is stopped in the middle of fit, by Ctrl-C or by SIGKILL, goes on after the last finished block.
-#include <csignal>
 #include <chrono>
+#include <csignal>
 #include <filesystem>
 #include <thread>
 
@@ -17,7 +17,8 @@ int StoredBlocks(const std::string& store) {
   int blocks = 0;
   std::error_code error;
   for (fs::recursive_directory_iterator entry(store, error), end; !error && entry != end; entry.increment(error)) {
-    if (entry->path().filename() != "record.json" || entry->path().string().find("/v1/tmp/") != std::string::npos) continue;
+    if (entry->path().filename() != "record.json" || entry->path().string().find("/v1/tmp/") != std::string::npos)
+      continue;
     blocks += Contents(entry->path().parent_path() / "key.txt").find("fit.block") != std::string::npos;
   }
   return blocks;
@@ -29,7 +30,8 @@ std::vector<std::string> LongFit(const std::string& folder) { return ShortQuicks
 // Starts a run and sends the signal once a block is stored; the blocks stored at its end.
 int StopInFit(const std::string& folder, int signal, ProgramResult* result) {
   Program program(LongFit(folder));
-  while (program.running() && StoredBlocks(folder + "/store") == 0) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  while (program.running() && StoredBlocks(folder + "/store") == 0)
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
   kill(program.pid(), signal);
   *result = program.Wait();
   return StoredBlocks(folder + "/store");

@@ -11,9 +11,14 @@ namespace qwt {
 
 // The quickstart on few images with its store and output in `folder`.
 inline std::vector<std::string> ShortQuickstart(const std::string& folder, const std::vector<std::string>& more = {}) {
-  std::vector<std::string> arguments = {"pipelines/run",        "configs/quickstart.yaml",   "fit.images=64",
-                                        "calibrate.images=32",  "evaluate.images=100",       "runtime.threads=1",
-                                        "--out=" + folder + "/out", "runtime.store=" + folder + "/store"};
+  std::vector<std::string> arguments = {"pipelines/run",
+                                        "configs/quickstart.yaml",
+                                        "fit.images=64",
+                                        "calibrate.images=32",
+                                        "evaluate.images=100",
+                                        "runtime.threads=1",
+                                        "--out=" + folder + "/out",
+                                        "runtime.store=" + folder + "/store"};
   arguments.insert(arguments.end(), more.begin(), more.end());
   return arguments;
 }

@@ -1,9 +1,11 @@
-// A run as a user makes it: what it leaves, that a second one computes nothing, and that its saved model evaluates the same.
+// A run as a user makes it: what it leaves, that a second one computes nothing, and that its saved model evaluates the
+// same.
+#include "tests/integration/quickstart.h"
+
 #include <filesystem>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "tests/integration/quickstart.h"
 
 namespace qwt {
 namespace {
@@ -30,8 +32,8 @@ TEST(QuickstartTest, LeavesAResultOfSchemaOneAndItsFiles) {
   }
   const json result = ResultIn(folder + "/out");
   ASSERT_TRUE(result.is_object());
-  EXPECT_THAT(Keys(result), ElementsAre("blocks", "config_sha256", "environment", "error", "evaluation", "name", "schema",
-                                        "size_mb", "stages", "status"));
+  EXPECT_THAT(Keys(result), ElementsAre("blocks", "config_sha256", "environment", "error", "evaluation", "name",
+                                        "schema", "size_mb", "stages", "status"));
   EXPECT_EQ(result["schema"], 1);
   EXPECT_EQ(result["name"], "quickstart");
   EXPECT_EQ(result["status"], "ok");
@@ -45,7 +47,7 @@ TEST(QuickstartTest, LeavesAResultOfSchemaOneAndItsFiles) {
     EXPECT_LT(score["top1_ci95"][0], score["top1"]);
     EXPECT_GT(score["top1_ci95"][1], score["top1"]);
   }
-  EXPECT_EQ(result["size_mb"]["quantized"], 0.305128);    // the reference's figures for this network at W3
+  EXPECT_EQ(result["size_mb"]["quantized"], 0.305128);  // the reference's figures for this network at W3
   EXPECT_EQ(result["size_mb"]["compensated"], 0.418024);
   ASSERT_EQ(result["blocks"].size(), 6u);
   for (const json& block : result["blocks"]) {
@@ -91,14 +93,15 @@ TEST(QuickstartTest, TheSavedModelEvaluatesTheSameWithoutCalibration) {
   const std::string folder = TestFolder("saved");
   ASSERT_EQ(RunProgram(ShortQuickstart(folder)).exit_code, 0);
   MakeFile(folder + "/again.yaml",
-            "name: again\nstages: [load_quantized, evaluate]\nload_quantized: {file: " + folder +
-                "/out/model.safetensors}\ndataset: {name: fashion_mnist, preset: fashion_mnist}\n"
-                "evaluate: {models: [quantized, compensated], images: 100}\nruntime: {store: " +
-                folder + "/other_store}\n");
+           "name: again\nstages: [load_quantized, evaluate]\nload_quantized: {file: " + folder +
+               "/out/model.safetensors}\ndataset: {name: fashion_mnist, preset: fashion_mnist}\n"
+               "evaluate: {models: [quantized, compensated], images: 100}\nruntime: {store: " +
+               folder + "/other_store}\n");
   const ProgramResult again = RunProgram({"pipelines/run", folder + "/again.yaml", "--out=" + folder + "/again"});
   ASSERT_EQ(again.exit_code, 0) << again.err;
   const json first = ResultIn(folder + "/out"), second = ResultIn(folder + "/again");
-  for (const char* model : {"quantized", "compensated"}) EXPECT_EQ(first["evaluation"][model], second["evaluation"][model]);
+  for (const char* model : {"quantized", "compensated"})
+    EXPECT_EQ(first["evaluation"][model], second["evaluation"][model]);
   EXPECT_EQ(second["size_mb"]["compensated"], 0.418024);
 }
 
@@ -127,7 +130,8 @@ TEST(QuickstartTest, ADryRunSaysWhatWouldBeDoneAndWritesNothing) {
 TEST(QuickstartTest, HelpAndUsage) {
   ProgramResult help = RunProgram({"pipelines/run", "--help"});
   EXPECT_EQ(help.exit_code, 0);
-  for (const char* word : {"config", "--nproc", "--out", "--dry_run", "130 interrupted"}) EXPECT_THAT(help.out, HasSubstr(word));
+  for (const char* word : {"config", "--nproc", "--out", "--dry_run", "130 interrupted"})
+    EXPECT_THAT(help.out, HasSubstr(word));
   ProgramResult none = RunProgram({"pipelines/run"});
   EXPECT_EQ(none.exit_code, 2);
   EXPECT_THAT(none.err, HasSubstr("config is required"));

@@ -1,4 +1,5 @@
-// Two ranks, and three with uneven shares, against one: the same predictions on every image, and scales and solutions to the last bit.
+// Two ranks, and three with uneven shares, against one: the same predictions on every image, and scales and solutions
+// to the last bit.
 #include <filesystem>
 #include <map>
 
@@ -40,7 +41,8 @@ TEST(RanksTest, AnyNumberOfRanksGivesTheSameBits) {
     ASSERT_EQ(found.size(), expected.size());
     for (const auto& [key, tensors] : expected) {
       ASSERT_TRUE(found.count(key)) << key;
-      for (const auto& [name, tensor] : tensors) EXPECT_TRUE(tensor.equal(found.at(key).at(name))) << name << " of\n" << key;
+      for (const auto& [name, tensor] : tensors)
+        EXPECT_TRUE(tensor.equal(found.at(key).at(name))) << name << " of\n" << key;
     }
     EXPECT_EQ(ResultIn(one + "/out")["evaluation"], ResultIn(folder + "/out")["evaluation"]);
   }
