@@ -81,7 +81,12 @@ Schema FullSchema(const Section& section, const ConfigNode& node, Problems* prob
   if (section.components == nullptr) return schema;
   std::vector<RegistryBase::Description> components = section.components->Descriptions();
   const ConfigNode* chosen = node.kind() == ConfigNode::Kind::kMap ? node.Find(section.selector) : nullptr;
-  if (chosen == nullptr || chosen->kind() != ConfigNode::Kind::kScalar) return schema;
+  if (chosen == nullptr || chosen->kind() != ConfigNode::Kind::kScalar || chosen->scalar().empty()) {
+    // Which other keys may stand there depends on the component; the one thing to say is that it is missing.
+    const ConfigNode nothing_chosen = ConfigNode::EmptyMap(section.name, node.location());
+    CheckOptions(nothing_chosen, {{schema.options.front()}}, problems);
+    return {};
+  }
   if (const auto* component = FindComponent(components, chosen->scalar())) {
     schema.options.insert(schema.options.end(), component->schema.options.begin(), component->schema.options.end());
   } else {

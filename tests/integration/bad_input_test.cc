@@ -53,6 +53,8 @@ TEST(BadRequestTest, IsRefusedBeforeAnythingStarts) {
   ExpectRefused("weights", {"model.weights=/nowhere/a.safetensors"},
                 {"model.weights: ", "/nowhere/a.safetensors", "No such file or directory"});
   ExpectRefused("shape", {"model.width=95", "model.heads=5"}, {"cls_token"});
+  ExpectRefused("no_method", {"quantize.method="},
+                {": quantize.method: is missing, must be one of minmax, percentile, repq_vit\n"});
   ExpectRefused("heads", {"model.heads=5"},
                 {"error: command line: model.heads: must divide width, is 5 for width 96\n"});
 }
