@@ -28,6 +28,15 @@ TEST(LauncherTest, ARankThatFailsEndsTheOthersAndGivesItsCode) {
   EXPECT_EQ(run.err, "");
 }
 
+TEST(LauncherTest, TheOthersAreAskedToEndBeforeTheyAreKilled) {
+  const ProgramResult run = RunProgram({kProgram, "polite", TestFolder("polite")});
+  EXPECT_EQ(run.exit_code, 7) << run.err;
+  const std::string asked = "asked to end\n";
+  const size_t first = run.out.find(asked);
+  ASSERT_NE(first, std::string::npos) << run.out;
+  EXPECT_NE(run.out.find(asked, first + 1), std::string::npos) << run.out;
+}
+
 TEST(LauncherTest, ExitCodesArriveWhereTheEndOfChildrenWasIgnored) {
   EXPECT_EQ(RunProgram({kProgram, "code", "ignored"}).exit_code, 7);
 }
