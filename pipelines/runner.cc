@@ -73,8 +73,9 @@ bool IsRequestWrong(const absl::Status& status) {
 }
 
 int Fail(const absl::Status& status, ExitCode code, const Communicator& comm) {
-  // Every rank finds the same fault in a request; one says it.
-  if (code != kRequestWrong || comm.rank() == 0) {
+  // Every rank finds the same fault in a request, and hears the same interrupt; one says it.
+  const bool same_on_all = code == kRequestWrong || absl::IsCancelled(status);
+  if (!same_on_all || comm.rank() == 0) {
     std::cerr << (comm.size() > 1 ? absl::StrCat("error (rank ", comm.rank(), "): ") : "error: ") << status.message()
               << std::endl;
   }
@@ -103,7 +104,8 @@ absl::Status RunRest(const Plan& plan, RunContext& context, Values& values, RunR
   for (size_t i = 1; i < plan.stages.size(); ++i) {
     StageRecord record;
     absl::Status status = RunStage(plan.stages[i], context, values, &record);
-    if (absl::IsCancelled(status)) {
+    // A rank that waits for one that has stopped hears of it as a lost connection.
+    if (absl::IsCancelled(status) || (absl::IsUnavailable(status) && !CheckInterrupt().ok())) {
       return absl::CancelledError(
           absl::StrCat(plan.stages[i].name, ": interrupted; the same command goes on from here"));
     }

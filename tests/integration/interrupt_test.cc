@@ -69,6 +69,21 @@ TEST(InterruptTest, AKilledRunGoesOnAfterTheLastFinishedBlock) {
   ExpectResumes(folder, stored);
 }
 
+TEST(InterruptTest, SeveralRanksStopTogetherAndOneSaysIt) {
+  const std::string folder = TestFolder("ranks");
+  std::vector<std::string> arguments = LongFit(folder);
+  arguments.push_back("--nproc=2");
+  Program program(arguments);
+  while (program.running() && StoredBlocks(folder + "/store") == 0) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  kill(program.pid(), SIGINT);
+  const ProgramResult stopped = program.Wait();
+  EXPECT_EQ(stopped.exit_code, 130);
+  EXPECT_EQ(stopped.err, "error (rank 0): fit: interrupted; the same command goes on from here\n");
+  ExpectResumes(folder, StoredBlocks(folder + "/store"));
+}
+
 TEST(InterruptTest, CtrlCEndsWith130AndKeepsWhatIsDone) {
   const std::string folder = TestFolder("interrupted");
   ProgramResult stopped;
