@@ -17,12 +17,6 @@ namespace {
 using Shape = std::vector<int64_t>;
 using ParameterShapes = std::map<std::string, Shape>;
 
-int64_t Numel(const Shape& shape) {
-  int64_t count = 1;
-  for (int64_t size : shape) count *= size;
-  return count;
-}
-
 absl::Status Misfit(const std::string& what) { return absl::InvalidArgumentError(what); }
 
 // A node with the shapes it meets.

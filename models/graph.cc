@@ -173,6 +173,8 @@ double Node::Attribute(const std::string& key) const {
   return found->second;
 }
 
+int64_t ParameterSpec::numel() const { return Numel(shape); }
+
 std::vector<const Segment*> Graph::Segments() const {
   std::vector<const Segment*> segments = {&stem};
   for (const Segment& block : blocks) segments.push_back(&block);

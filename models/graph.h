@@ -53,6 +53,8 @@ struct Segment {
 struct ParameterSpec {
   std::string name;
   std::vector<int64_t> shape;
+
+  int64_t numel() const;
 };
 
 struct Graph {

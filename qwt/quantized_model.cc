@@ -142,12 +142,6 @@ class CompensatedExecutor : public Executor {
   std::map<std::string, const BlockSolution*> solutions_;  // by block
 };
 
-int64_t Numel(const ParameterSpec& parameter) {
-  int64_t count = 1;
-  for (int64_t size : parameter.shape) count *= size;
-  return count;
-}
-
 }  // namespace
 
 absl::Status SaveQuantizedModel(const std::string& path, const QuantizedModel& model) {
@@ -211,7 +205,7 @@ absl::StatusOr<std::unique_ptr<Executor>> MakeQuantizedExecutor(const QuantizedM
 
 double FloatSizeMb(const Graph& graph) {
   double bytes = 0;
-  for (const ParameterSpec& parameter : graph.parameters) bytes += Numel(parameter) * sizeof(float);
+  for (const ParameterSpec& parameter : graph.parameters) bytes += parameter.numel() * sizeof(float);
   return bytes / kBytesPerMb;
 }
 
@@ -220,7 +214,7 @@ double QuantizedSizeMb(const QuantizedModel& model, bool compensated) {
   double bits = 0;
   for (const ParameterSpec& parameter : model.graph.parameters) {
     const auto site = weights.find(parameter.name);
-    bits += Numel(parameter) * (site == weights.end() ? 32.0 : model.plan.at(site->second).spec.bits);
+    bits += parameter.numel() * (site == weights.end() ? 32.0 : model.plan.at(site->second).spec.bits);
   }
   if (compensated) {
     for (const BlockSolution& solution : model.compensation) {

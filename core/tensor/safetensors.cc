@@ -1,12 +1,6 @@
 #include "core/tensor/safetensors.h"
 
-#include <fcntl.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
 #include <cstdint>
 #include <cstring>
 #include <memory>
@@ -46,39 +40,6 @@ std::string DtypeNames() {
   return absl::StrJoin(kDtypes, ", ",
                        [](std::string* out, const DtypeName& dtype) { absl::StrAppend(out, dtype.name); });
 }
-
-// A file mapped for as long as a tensor looks at it. Private and writable: an operator that writes in place gets its
-// own copy of the page, the file never changes.
-class Mapping {
- public:
-  static absl::StatusOr<std::shared_ptr<Mapping>> Open(const std::string& path) {
-    const std::string what = absl::StrCat("read '", path, "'");
-    const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC);
-    if (file < 0) return ErrnoStatus(errno, what);
-    struct stat info;
-    int error = fstat(file, &info) != 0 ? errno : S_ISREG(info.st_mode) ? 0 : S_ISDIR(info.st_mode) ? EISDIR : EINVAL;
-    void* data = nullptr;
-    if (error == 0 && info.st_size > 0) {
-      data = mmap(nullptr, info.st_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE, file, 0);
-      if (data == MAP_FAILED) error = errno;
-    }
-    close(file);
-    if (error != 0) return ErrnoStatus(error, what);
-    return std::shared_ptr<Mapping>(new Mapping(static_cast<char*>(data), info.st_size));
-  }
-  ~Mapping() {
-    if (size_ > 0) munmap(data_, size_);
-  }
-  Mapping(const Mapping&) = delete;
-
-  char* data() const { return data_; }
-  uint64_t size() const { return size_; }
-
- private:
-  Mapping(char* data, uint64_t size) : data_(data), size_(size) {}
-  char* data_;
-  uint64_t size_;
-};
 
 struct Entry {
   std::string name;
@@ -205,7 +166,7 @@ absl::Status CheckCover(const std::string& path, std::vector<Entry>& entries, ui
   return Damaged(path, absl::StrCat(data_bytes - covered, " bytes after the last tensor belong to none"));
 }
 
-at::Tensor View(const std::shared_ptr<Mapping>& mapping, uint64_t data_start, const Entry& entry) {
+at::Tensor View(const std::shared_ptr<MappedFile>& mapping, uint64_t data_start, const Entry& entry) {
   if (entry.begin == entry.end) return at::empty(entry.shape, entry.type);
   char* data = mapping->data() + data_start + entry.begin;
   const uint64_t alignment = c10::elementSize(entry.type);
@@ -218,8 +179,7 @@ at::Tensor View(const std::shared_ptr<Mapping>& mapping, uint64_t data_start, co
   return copy;
 }
 
-absl::StatusOr<TensorFile> Read(const std::string& path) {
-  QWT_ASSIGN_OR_RETURN(std::shared_ptr<Mapping> mapping, Mapping::Open(path));
+absl::StatusOr<TensorFile> Parse(const std::shared_ptr<MappedFile>& mapping, const std::string& path) {
   if (mapping->size() < kLengthBytes) {
     return Damaged(path, absl::StrCat("has ", mapping->size(), " bytes, too few for a safetensors file"));
   }
@@ -309,8 +269,13 @@ absl::Status Write(const std::string& path, const TensorFile& file) {
 }  // namespace
 
 absl::StatusOr<TensorFile> ReadSafetensors(const std::string& path) {
+  QWT_ASSIGN_OR_RETURN(const std::shared_ptr<MappedFile> file, MappedFile::Open(path));
+  return ParseSafetensors(file, path);
+}
+
+absl::StatusOr<TensorFile> ParseSafetensors(const std::shared_ptr<MappedFile>& file, const std::string& path) {
   try {
-    return Read(path);
+    return Parse(file, path);
   } catch (...) {
     return StatusFromCurrentException(path);
   }

@@ -2,11 +2,13 @@
 #pragma once
 
 #include <map>
+#include <memory>
 #include <string>
 
 #include "ATen/core/Tensor.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "core/base/mapped_file.h"
 
 namespace qwt {
 
@@ -21,6 +23,8 @@ struct TensorFile {
 // file and tensor: a header that is no JSON, a length past the end, overlapping or unaligned data, an unknown dtype, a
 // size that does not fit its shape.
 absl::StatusOr<TensorFile> ReadSafetensors(const std::string& path);
+// The same of a file that is mapped already; `path` in messages.
+absl::StatusOr<TensorFile> ParseSafetensors(const std::shared_ptr<MappedFile>& file, const std::string& path);
 
 // Writes beside the target, syncs, renames: the target is whole or untouched. Contiguous CPU tensors; the same content
 // gives the same bytes.

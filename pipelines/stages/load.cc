@@ -32,9 +32,7 @@ class LoadStage : public Stage {
     planning.made[kParameters] =
         StoreKey("load", 1).Add("graph", GraphToJson(planning.graph)).Add("weights", *weights).hash();
     for (const ParameterSpec& parameter : planning.graph.parameters) {
-      int64_t numel = 1;
-      for (int64_t size : parameter.shape) numel *= size;
-      plan.memory_bytes += numel * sizeof(float);
+      plan.memory_bytes += parameter.numel() * sizeof(float);
     }
     return plan;
   }

@@ -22,9 +22,7 @@ class QuantizeStage : public Stage {
     plan.entries = {"weights and scales"};
     planning.made[kQuantized] = plan.keys[0].hash();
     for (const ParameterSpec& parameter : planning.graph.parameters) {
-      int64_t numel = 1;
-      for (int64_t size : parameter.shape) numel *= size;
-      plan.memory_bytes += 2 * numel * sizeof(float);  // rewritten and fake-quantised
+      plan.memory_bytes += 2 * parameter.numel() * sizeof(float);  // rewritten and fake-quantised
     }
     return plan;
   }

@@ -1,0 +1,47 @@
+#include "core/base/mapped_file.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <new>
+
+#include "absl/strings/str_cat.h"
+#include "core/base/status.h"
+
+namespace qwt {
+
+absl::StatusOr<std::shared_ptr<MappedFile>> MappedFile::Open(const std::string& path) {
+  const std::string what = absl::StrCat("read '", path, "'");
+  const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (file < 0) return ErrnoStatus(errno, what);
+  struct stat info;
+  int error = fstat(file, &info) != 0 ? errno : S_ISREG(info.st_mode) ? 0 : S_ISDIR(info.st_mode) ? EISDIR : EINVAL;
+  void* data = nullptr;
+  if (error == 0 && info.st_size > 0) {
+    data = mmap(nullptr, info.st_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE, file, 0);
+    if (data == MAP_FAILED) error = errno;
+  }
+  close(file);
+  if (error != 0) return ErrnoStatus(error, what);
+  return std::shared_ptr<MappedFile>(new MappedFile(static_cast<char*>(data), info.st_size));
+}
+
+std::shared_ptr<MappedFile> MappedFile::FromBytes(absl::string_view bytes) {
+  void* data = nullptr;
+  if (!bytes.empty()) {
+    data = mmap(nullptr, bytes.size(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (data == MAP_FAILED) throw std::bad_alloc();
+    std::memcpy(data, bytes.data(), bytes.size());
+  }
+  return std::shared_ptr<MappedFile>(new MappedFile(static_cast<char*>(data), bytes.size()));
+}
+
+MappedFile::~MappedFile() {
+  if (size_ > 0) munmap(data_, size_);
+}
+
+}  // namespace qwt
