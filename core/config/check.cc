@@ -20,6 +20,8 @@ OptionType ElementType(OptionType type) {
       return OptionType::kDouble;
     case OptionType::kStrings:
       return OptionType::kString;
+    case OptionType::kPaths:
+      return OptionType::kPath;
     default:
       return type;
   }
@@ -32,7 +34,7 @@ std::string Found(const ConfigNode& node) {
     case ConfigNode::Kind::kNull:
       return "null";
     case ConfigNode::Kind::kList:
-      return "a list";
+      return node.list().empty() ? "an empty list" : "a list";
     case ConfigNode::Kind::kMap:
       return "a map";
     case ConfigNode::Kind::kScalar:
@@ -89,8 +91,9 @@ std::vector<std::string> CheckValue(const Option& option, const ConfigNode& node
   if (node.broken()) return values;
   Option element = option;
   element.type = ElementType(option.type);
-  const bool is_list = element.type != option.type;
-  if (is_list && node.kind() != ConfigNode::Kind::kList) {
+  const bool is_list = node.kind() == ConfigNode::Kind::kList && element.type != option.type;
+  const bool may_be_one = option.type == OptionType::kPaths;
+  if (element.type != option.type && (is_list ? may_be_one && node.list().empty() : !may_be_one)) {
     AddMisfit(option, node, problems);
     return values;
   }

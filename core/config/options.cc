@@ -27,13 +27,23 @@ std::vector<T> Each(const std::vector<std::string>& scalars, T (*convert)(const 
   return values;
 }
 
+bool IsList(OptionType type) {
+  return type == OptionType::kInts || type == OptionType::kDoubles || type == OptionType::kStrings ||
+         type == OptionType::kPaths;
+}
+
+bool IsText(OptionType type) {
+  return type == OptionType::kString || type == OptionType::kPath || type == OptionType::kStrings ||
+         type == OptionType::kPaths;
+}
+
 std::string YamlText(OptionType type, const std::vector<std::string>& scalars) {
-  const bool is_text = type == OptionType::kString || type == OptionType::kPath || type == OptionType::kStrings;
-  const bool is_list = type == OptionType::kInts || type == OptionType::kDoubles || type == OptionType::kStrings;
+  const bool is_text = IsText(type);
+  const bool in_brackets = IsList(type) && !(type == OptionType::kPaths && scalars.size() == 1);
   const std::string values = absl::StrJoin(scalars, ", ", [is_text](std::string* out, const std::string& scalar) {
     *out += is_text ? YamlString(scalar) : scalar;
   });
-  return is_list ? absl::StrCat("[", values, "]") : values;
+  return in_brackets ? absl::StrCat("[", values, "]") : values;
 }
 
 }  // namespace
@@ -52,8 +62,7 @@ const Options::Value& Options::At(const std::string& name, OptionType type) cons
     CheckFailed(absl::StrCat("option '", name, "' is read with a type that its schema does not give it").c_str(),
                 __FILE__, __LINE__);
   }
-  const bool is_list = type == OptionType::kInts || type == OptionType::kDoubles || type == OptionType::kStrings;
-  if (!is_list && value.scalars.size() != 1) {
+  if (!IsList(type) && value.scalars.size() != 1) {
     CheckFailed(absl::StrCat("option '", name, "' is read though its check failed").c_str(), __FILE__, __LINE__);
   }
   return value;
@@ -78,6 +87,8 @@ std::vector<double> Options::Doubles(const std::string& name) const {
 std::vector<std::string> Options::Strings(const std::string& name) const {
   return At(name, OptionType::kStrings).scalars;
 }
+
+std::vector<std::string> Options::Paths(const std::string& name) const { return At(name, OptionType::kPaths).scalars; }
 
 std::string Options::Where(const std::string& name) const { return At(name).where; }
 

@@ -38,6 +38,8 @@ const char* Noun(OptionType type) {
       return "a list of numbers";
     case OptionType::kStrings:
       return "a list of strings";
+    case OptionType::kPaths:
+      return "a path or a list of paths";
   }
   return "";
 }
@@ -67,6 +69,9 @@ Option Option::Doubles(std::string name, std::string doc) {
 }
 Option Option::Strings(std::string name, std::string doc) {
   return Make(OptionType::kStrings, std::move(name), std::move(doc));
+}
+Option Option::Paths(std::string name, std::string doc) {
+  return Make(OptionType::kPaths, std::move(name), std::move(doc));
 }
 
 Option Option::Range(double smallest, double largest) const {

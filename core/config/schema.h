@@ -13,7 +13,7 @@
 
 namespace qwt {
 
-enum class OptionType { kBool, kInt, kDouble, kString, kPath, kInts, kDoubles, kStrings };
+enum class OptionType { kBool, kInt, kDouble, kString, kPath, kInts, kDoubles, kStrings, kPaths };
 
 // One option. Chain the setters: Option::Int("weight_bits", "Bits of a weight.").Range(2, 8).Default("4").
 // An option without a default is required; a default of "" for kString and kPath means "not given".
@@ -26,6 +26,7 @@ struct Option {
   static Option Ints(std::string name, std::string doc);
   static Option Doubles(std::string name, std::string doc);
   static Option Strings(std::string name, std::string doc);
+  static Option Paths(std::string name, std::string doc);  // at least one; a single path may stand without brackets
 
   Option Range(double smallest, double largest) const;  // both allowed; for lists: of each element
   Option OneOf(std::vector<std::string> values) const;  // for lists: of each element
@@ -66,6 +67,7 @@ class Options {
   std::vector<int64_t> Ints(const std::string& name) const;
   std::vector<double> Doubles(const std::string& name) const;
   std::vector<std::string> Strings(const std::string& name) const;
+  std::vector<std::string> Paths(const std::string& name) const;  // absolute
 
   // "configs/a.yaml:7: quantize.weight_bits": for errors found later than the schema check.
   std::string Where(const std::string& name) const;

@@ -59,6 +59,20 @@ TEST(CheckOptionsTest, SaysAllThatIsWrongAtOnce) {
       }));
 }
 
+TEST(CheckOptionsTest, PathsMayBeOneOrMany) {
+  const Schema schema = {{Option::Paths("weights", "Files.")}};
+  EXPECT_EQ(Checked("weights: /a\n", schema).Paths("weights"), Lines{"/a"});
+  EXPECT_EQ(Checked("weights: /a\n", schema).ToYaml(0), "weights: /a\n");
+  const Options two = Checked("weights: [/a, /b/../c]\n", schema);
+  EXPECT_EQ(two.Paths("weights"), (Lines{"/a", "/c"}));
+  EXPECT_EQ(two.ToYaml(0), "weights: [/a, /c]\n");
+  EXPECT_EQ(Wrong("weights: []\n", schema), Lines{"a.yaml:1: weights: must be a path or a list of paths, is an empty list"});
+  EXPECT_EQ(Wrong("weights: {a: b}\n", schema), Lines{"a.yaml:1: weights: must be a path, is a map"});
+  EXPECT_EQ(Wrong("weights: [/a, {b: c}]\n", schema), Lines{"a.yaml:1: weights[1]: must be a path, is a map"});
+  EXPECT_EQ(Wrong("weights: ''\n", schema), Lines{"a.yaml:1: weights: must be a path, is ''"});
+  EXPECT_EQ(Wrong("{}\n", schema), Lines{"a.yaml:1: weights: is missing, must be a path or a list of paths"});
+}
+
 TEST(CheckOptionsTest, UnknownKeysWhereNothingIsNear) {
   EXPECT_EQ(Wrong("zzz: 1\n", {{Option::Int("a", "").Default("1")}}), Lines{"a.yaml:1: zzz: unknown key; allowed: a"});
   EXPECT_EQ(Wrong("zzz: 1\n", {}), Lines{"a.yaml:1: zzz: unknown key; allowed: none"});
