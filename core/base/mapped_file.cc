@@ -13,6 +13,11 @@
 #include "core/base/status.h"
 
 namespace qwt {
+namespace {
+
+constexpr std::align_val_t kAlignment{64};
+
+}  // namespace
 
 absl::StatusOr<std::shared_ptr<MappedFile>> MappedFile::Open(const std::string& path) {
   const std::string what = absl::StrCat("read '", path, "'");
@@ -27,21 +32,24 @@ absl::StatusOr<std::shared_ptr<MappedFile>> MappedFile::Open(const std::string& 
   }
   close(file);
   if (error != 0) return ErrnoStatus(error, what);
-  return std::shared_ptr<MappedFile>(new MappedFile(static_cast<char*>(data), info.st_size));
+  return std::shared_ptr<MappedFile>(new MappedFile(static_cast<char*>(data), info.st_size, /*mapped=*/true));
 }
 
 std::shared_ptr<MappedFile> MappedFile::FromBytes(absl::string_view bytes) {
-  void* data = nullptr;
+  char* data = nullptr;
   if (!bytes.empty()) {
-    data = mmap(nullptr, bytes.size(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (data == MAP_FAILED) throw std::bad_alloc();
+    data = static_cast<char*>(operator new(bytes.size(), kAlignment));
     std::memcpy(data, bytes.data(), bytes.size());
   }
-  return std::shared_ptr<MappedFile>(new MappedFile(static_cast<char*>(data), bytes.size()));
+  return std::shared_ptr<MappedFile>(new MappedFile(data, bytes.size(), /*mapped=*/false));
 }
 
 MappedFile::~MappedFile() {
-  if (size_ > 0) munmap(data_, size_);
+  if (!mapped_) {
+    operator delete(data_, kAlignment);
+  } else if (size_ > 0) {
+    munmap(data_, size_);
+  }
 }
 
 }  // namespace qwt

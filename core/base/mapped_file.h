@@ -16,7 +16,8 @@ class MappedFile {
  public:
   // NotFound, PermissionDenied; Unavailable for what is no regular file.
   static absl::StatusOr<std::shared_ptr<MappedFile>> Open(const std::string& path);
-  // Bytes that are in no file; aligned as a mapping is.
+  // Bytes that are in no file: a block of exactly their size, so that AddressSanitizer sees what reads past its end.
+  // Aligned to 64 bytes.
   static std::shared_ptr<MappedFile> FromBytes(absl::string_view bytes);
 
   ~MappedFile();
@@ -27,9 +28,10 @@ class MappedFile {
   absl::string_view bytes() const { return {data_, size_}; }
 
  private:
-  MappedFile(char* data, uint64_t size) : data_(data), size_(size) {}
+  MappedFile(char* data, uint64_t size, bool mapped) : data_(data), size_(size), mapped_(mapped) {}
   char* data_;
   uint64_t size_;
+  bool mapped_;  // else allocated
 };
 
 }  // namespace qwt

@@ -35,7 +35,9 @@ TEST(MappedFileTest, NamesWhatIsNotAFile) {
 }
 
 TEST(MappedFileTest, BytesWithoutAFile) {
-  EXPECT_EQ(MappedFile::FromBytes("abc")->bytes(), "abc");
+  const auto file = MappedFile::FromBytes("abc");
+  EXPECT_EQ(file->bytes(), "abc");
+  EXPECT_EQ(reinterpret_cast<uintptr_t>(file->data()) % 64, 0);
   EXPECT_EQ(MappedFile::FromBytes("")->size(), 0);
 }
 
