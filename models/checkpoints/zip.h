@@ -25,10 +25,10 @@ struct ZipContent {
 class ZipArchive {
  public:
   struct Entry {
-    uint16_t method = 0;                        // 0 stored, 8 deflated
-    uint32_t crc32 = 0;                         // of the content
-    uint64_t compressed_size = 0, size = 0;     // bytes
-    uint64_t offset = 0;                        // of the compressed bytes in the file
+    uint16_t method = 0;                     // 0 stored, 8 deflated
+    uint32_t crc32 = 0;                      // of the content
+    uint64_t compressed_size = 0, size = 0;  // bytes
+    uint64_t offset = 0;                     // of the compressed bytes in the file
   };
 
   // Reads the directory and checks every entry's local header against it. DataLoss, naming `path` and the entry: no end
@@ -38,7 +38,8 @@ class ZipArchive {
   const std::map<std::string, Entry>& entries() const { return entries_; }
 
   // NotFound where there is no such entry; DataLoss where the bytes do not inflate to exactly `size` or their CRC-32 is
-  // another. Takes memory for deflated entries only, and no more than `size`, which is at most 1032 times what is
+  // another. An archive that has 0 for every CRC-32 (PyTorch's set_crc32_options(False)) recorded none: nothing is
+  // compared. Takes memory for deflated entries only, and no more than `size`, which is at most 1032 times what is
   // compressed.
   absl::StatusOr<ZipContent> Read(const std::string& name) const;
 
@@ -46,6 +47,7 @@ class ZipArchive {
   std::shared_ptr<MappedFile> file_;
   std::string path_;
   std::map<std::string, Entry> entries_;
+  bool crc_recorded_ = false;
 };
 
 }  // namespace qwt
