@@ -66,7 +66,8 @@ TEST(CheckOptionsTest, PathsMayBeOneOrMany) {
   const Options two = Checked("weights: [/a, /b/../c]\n", schema);
   EXPECT_EQ(two.Paths("weights"), (Lines{"/a", "/c"}));
   EXPECT_EQ(two.ToYaml(0), "weights: [/a, /c]\n");
-  EXPECT_EQ(Wrong("weights: []\n", schema), Lines{"a.yaml:1: weights: must be a path or a list of paths, is an empty list"});
+  EXPECT_EQ(Wrong("weights: []\n", schema),
+            Lines{"a.yaml:1: weights: must be a path or a list of paths, is an empty list"});
   EXPECT_EQ(Wrong("weights: {a: b}\n", schema), Lines{"a.yaml:1: weights: must be a path, is a map"});
   EXPECT_EQ(Wrong("weights: [/a, {b: c}]\n", schema), Lines{"a.yaml:1: weights[1]: must be a path, is a map"});
   EXPECT_EQ(Wrong("weights: ''\n", schema), Lines{"a.yaml:1: weights: must be a path, is ''"});

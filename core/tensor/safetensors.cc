@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <cstring>
 #include <memory>
+#include <optional>
 #include <set>
 #include <stdexcept>
 #include <tuple>
@@ -16,6 +17,7 @@
 #include "absl/strings/str_join.h"
 #include "core/base/files.h"
 #include "core/base/status.h"
+#include "core/tensor/byte_size.h"
 #include "nlohmann/json.hpp"
 
 namespace qwt {
@@ -81,16 +83,6 @@ absl::StatusOr<Json> ParseHeader(const std::string& path, absl::string_view text
   return header;
 }
 
-// The bytes of a tensor; false where they do not fit an int64.
-bool SizeBytes(const std::vector<int64_t>& shape, at::ScalarType type, uint64_t* bytes) {
-  int64_t product = c10::elementSize(type);
-  for (int64_t size : shape) {
-    if (__builtin_mul_overflow(product, size, &product)) return false;
-  }
-  *bytes = product;
-  return true;
-}
-
 // Checks one tensor's fields against each other and against the length of the data.
 absl::StatusOr<Entry> ParseEntry(const std::string& where, const std::string& name, const Json& fields,
                                  uint64_t data_bytes) {
@@ -128,13 +120,13 @@ absl::StatusOr<Entry> ParseEntry(const std::string& where, const std::string& na
   if (entry.end > data_bytes) {
     return Damaged(where, absl::StrCat(range, " ends past the file's ", data_bytes, " bytes of data"));
   }
-  uint64_t bytes = 0;
-  if (!SizeBytes(entry.shape, entry.type, &bytes)) {
+  const std::optional<uint64_t> bytes = ByteSize(entry.shape, entry.type);
+  if (!bytes) {
     return Damaged(where, absl::StrCat("shape ", shape.dump().substr(0, 80), " has more bytes than 64 bits can count"));
   }
-  if (bytes != entry.end - entry.begin) {
+  if (*bytes != entry.end - entry.begin) {
     return Damaged(where, absl::StrCat(range, " holds ", entry.end - entry.begin, " bytes, ", found->name, " ",
-                                       shape.dump().substr(0, 80), " needs ", bytes));
+                                       shape.dump().substr(0, 80), " needs ", *bytes));
   }
   return entry;
 }
