@@ -19,7 +19,13 @@ namespace {
 Section ModelSection() {
   return {"model",
           "The network and its weights.",
-          {{Option::Path("weights", "The network's parameters, a .safetensors file with their published names.")}},
+          {{Option::Paths("weights",
+                          "The network's parameters as published: .pth, .pth.tar, .npz or .safetensors, recognised by "
+                          "content; a list for a network in several files."),
+            Option::Path("class_map",
+                         "A file with one line for each class of the dataset: the class's row in the checkpoint's "
+                         "head, counted from 0, then anything. For a subset of the classes or another order.")
+                .Default("")}},
           "name",
           &ModelRegistry::Get()};
 }

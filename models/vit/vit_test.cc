@@ -27,7 +27,7 @@ VitConfig SmallConfig(bool distilled) {
 void ExpectGoldenLogits(bool distilled, const std::string& weights, const std::string& figures) {
   const Graph graph = BuildVit("small", SmallConfig(distilled));
   ASSERT_EQ(ValidateGraph(graph), absl::OkStatus());
-  const auto parameters = LoadParameters(kGolden + weights, graph);
+  const auto parameters = LoadParameters({{kGolden + weights}}, graph);
   ASSERT_TRUE(parameters.ok()) << parameters.status();
   const auto images = ReadSafetensors(kGolden + "images_32.safetensors");
   const auto golden = ReadSafetensors(kGolden + figures);

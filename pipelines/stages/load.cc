@@ -8,6 +8,17 @@
 namespace qwt {
 namespace {
 
+// The file's content becomes part of the key.
+void AddFile(const Options& options, const std::string& option, const std::string& path, StoreKey* key,
+             Problems* problems) {
+  const auto hash = Sha256OfFile(path);
+  if (hash.ok()) {
+    key->Add(option, *hash);
+  } else {
+    problems->Add(options.Where(option), std::string(hash.status().message()));
+  }
+}
+
 class LoadStage : public Stage {
  public:
   std::vector<std::string> Sections() const override { return {"model"}; }
@@ -24,13 +35,12 @@ class LoadStage : public Stage {
     } else {
       planning.graph = *std::move(graph);
     }
-    auto weights = Sha256OfFile(options.String("weights"));
-    if (!weights.ok()) {
-      problems->Add(options.Where("weights"), std::string(weights.status().message()));
-      return plan;
-    }
-    planning.made[kParameters] =
-        StoreKey("load", 1).Add("graph", GraphToJson(planning.graph)).Add("weights", *weights).hash();
+    StoreKey key("load", 2);
+    key.Add("graph", GraphToJson(planning.graph));
+    for (const std::string& path : options.Paths("weights")) AddFile(options, "weights", path, &key, problems);
+    const std::string& class_map = options.String("class_map");
+    if (!class_map.empty()) AddFile(options, "class_map", class_map, &key, problems);
+    planning.made[kParameters] = key.hash();
     for (const ParameterSpec& parameter : planning.graph.parameters) {
       plan.memory_bytes += parameter.numel() * sizeof(float);
     }
@@ -41,7 +51,8 @@ class LoadStage : public Stage {
     const Options& options = context.request.Of("model");
     QWT_ASSIGN_OR_RETURN(auto component, ModelRegistry::Get().Find(options.String("name")));
     QWT_ASSIGN_OR_RETURN(values.graph, component->create(options));
-    QWT_ASSIGN_OR_RETURN(values.parameters, LoadParameters(options.String("weights"), values.graph));
+    QWT_ASSIGN_OR_RETURN(values.parameters,
+                         LoadParameters({options.Paths("weights"), options.String("class_map")}, values.graph));
     return absl::OkStatus();
   }
 };
