@@ -177,7 +177,7 @@ Parameters FromNewerTimm(Parameters parameters, const Graph& graph) {
 
 Parameters WithoutBuffers(Parameters parameters, const Graph& graph) {
   return Renamed(std::move(parameters), [&](const std::string& name) -> std::string {
-    const absl::string_view last = name.substr(name.rfind('.') + 1);
+    const absl::string_view last = absl::string_view(name).substr(name.rfind('.') + 1);
     const bool buffer = last == "relative_position_index" || last == "attn_mask" || last == "num_batches_tracked";
     return buffer && !Has(graph, name) ? "" : name;
   });
