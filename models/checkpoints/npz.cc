@@ -17,7 +17,6 @@
 #include "ATen/ops/empty_strided.h"
 #include "ATen/ops/from_blob.h"
 #include "absl/strings/ascii.h"
-#include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
@@ -26,6 +25,7 @@
 #include "core/base/status.h"
 #include "core/tensor/byte_size.h"
 #include "models/checkpoints/little_endian.h"
+#include "models/checkpoints/text.h"
 
 namespace qwt {
 namespace {
@@ -134,7 +134,7 @@ class HeaderParser {
   }
   absl::Status Expected(absl::string_view what) const {
     return absl::DataLossError(
-        absl::StrCat("the header must have ", what, " where it has '", absl::CHexEscape(text_.substr(0, 40)), "'"));
+        absl::StrCat("the header must have ", what, " where it has ", QuoteForMessage(text_.substr(0, 40))));
   }
 
   absl::string_view text_;
@@ -228,7 +228,7 @@ absl::Status ReadArrays(const ZipArchive& archive, const std::string& path, Tens
     QWT_ASSIGN_OR_RETURN(const ZipContent content, archive.Read(name));
     absl::StatusOr<at::Tensor> array = ReadArray(content);
     if (!array.ok()) {
-      return Annotate(array.status(), absl::StrCat(path, ": entry '", absl::Utf8SafeCHexEscape(name), "'"));
+      return Annotate(array.status(), absl::StrCat(path, ": entry ", QuoteForMessage(name)));
     }
     (*arrays)[name.substr(0, name.size() - kSuffix.size())] = *std::move(array);
   }

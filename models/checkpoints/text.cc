@@ -30,10 +30,13 @@ bool IsUtf8(absl::string_view text) {
 }
 
 std::string QuoteForMessage(absl::string_view text) {
-  if (text.size() <= kLongestQuote) return absl::StrCat("'", absl::Utf8SafeCHexEscape(text), "'");
-  size_t end = kLongestQuote;  // of a whole character
-  while (end > 0 && (text[end] & 0xc0) == 0x80) --end;
-  return absl::StrCat("'", absl::Utf8SafeCHexEscape(text.substr(0, end)), "…'");
+  const bool is_utf8 = IsUtf8(text), is_long = text.size() > kLongestQuote;
+  if (is_long) {
+    size_t end = kLongestQuote;
+    while (is_utf8 && (text[end] & 0xc0) == 0x80) --end;  // of a whole character
+    text = text.substr(0, end);
+  }
+  return absl::StrCat("'", is_utf8 ? absl::Utf8SafeCHexEscape(text) : absl::CHexEscape(text), is_long ? "…'" : "'");
 }
 
 }  // namespace qwt

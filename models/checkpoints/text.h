@@ -10,7 +10,8 @@ namespace qwt {
 // Well-formed, shortest forms only, no surrogates.
 bool IsUtf8(absl::string_view text);
 
-// UTF-8 in single quotes, for messages: control characters escaped, cut where it is long.
+// In single quotes, for messages: UTF-8 whatever `text` is, control characters and other bytes escaped, cut where it is
+// long.
 std::string QuoteForMessage(absl::string_view text);
 
 }  // namespace qwt

@@ -14,10 +14,10 @@
 #include <utility>
 #include <vector>
 
-#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "core/base/status.h"
 #include "models/checkpoints/little_endian.h"
+#include "models/checkpoints/text.h"
 
 namespace qwt {
 namespace {
@@ -49,10 +49,8 @@ absl::Status Damaged(const std::string& path, const std::string& what) {
   return absl::DataLossError(absl::StrCat(path, ": ", what));
 }
 
-std::string Quoted(absl::string_view name) { return absl::StrCat("'", absl::Utf8SafeCHexEscape(name), "'"); }
-
 absl::Status BadEntry(const std::string& path, absl::string_view name, const std::string& what) {
-  return Damaged(path, absl::StrCat("entry ", Quoted(name), ": ", what));
+  return Damaged(path, absl::StrCat("entry ", QuoteForMessage(name), ": ", what));
 }
 
 // Whether `size` bytes at `offset` lie in the first `end` bytes.
@@ -202,7 +200,7 @@ absl::Status ReadLocalHeader(const std::string& path, absl::string_view bytes, u
     return bad(absl::StrCat("its ", entry.compressed_size, " bytes end past the entries' end at ", end));
   }
   const absl::string_view name = bytes.substr(at + kLocalBytes, name_bytes);
-  if (name != listed->name) return bad(absl::StrCat("its local header names ", Quoted(name)));
+  if (name != listed->name) return bad(absl::StrCat("its local header names ", QuoteForMessage(name)));
   const uint16_t flags = LittleEndian<uint16_t>(bytes, at + 6);
   if (flags & kEncrypted) return bad("is encrypted");
   if (LittleEndian<uint16_t>(bytes, at + 8) != entry.method) return bad("its local header has another method");
@@ -224,7 +222,7 @@ absl::Status CheckNoOverlap(const std::string& path, const std::vector<Listed>& 
   for (size_t i = 1; i < order.size(); ++i) {
     const ZipArchive::Entry& before = order[i - 1]->entry;
     if (order[i]->header_offset < before.offset + before.compressed_size) {
-      return BadEntry(path, order[i]->name, absl::StrCat("overlaps entry ", Quoted(order[i - 1]->name)));
+      return BadEntry(path, order[i]->name, absl::StrCat("overlaps entry ", QuoteForMessage(order[i - 1]->name)));
     }
   }
   return absl::OkStatus();
@@ -295,12 +293,13 @@ absl::StatusOr<ZipArchive> ZipArchive::Open(std::shared_ptr<MappedFile> file, co
 
 absl::StatusOr<ZipContent> ZipArchive::Read(const std::string& name) const {
   const auto found = entries_.find(name);
-  if (found == entries_.end()) return absl::NotFoundError(absl::StrCat(path_, ": has no entry ", Quoted(name)));
+  if (found == entries_.end())
+    return absl::NotFoundError(absl::StrCat(path_, ": has no entry ", QuoteForMessage(name)));
   const Entry& entry = found->second;
   ZipContent content{file_, file_->data() + entry.offset, entry.compressed_size};
   if (entry.method == kDeflated) {
     absl::StatusOr<ZipContent> inflated = Inflate(content.bytes(), entry.size);
-    if (!inflated.ok()) return Annotate(inflated.status(), absl::StrCat(path_, ": entry ", Quoted(name)));
+    if (!inflated.ok()) return Annotate(inflated.status(), absl::StrCat(path_, ": entry ", QuoteForMessage(name)));
     content = *std::move(inflated);
   }
   if (crc_recorded_ && libdeflate_crc32(0, content.data, content.size) != entry.crc32) {

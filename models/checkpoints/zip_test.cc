@@ -93,6 +93,15 @@ TEST(ZipTest, NamesAreBytes) {
   EXPECT_EQ(archive->Read(std::string("a\0b", 3)).status(), absl::NotFoundError("a.zip: has no entry 'a\\x00\\x62'"));
 }
 
+TEST(ZipTest, NamesInMessagesAreShortUtf8) {
+  EXPECT_EQ(ErrorOf(MakeZip({{"\xffé", "x"}, {"\xffé", "x"}})),
+            "a.zip: entry '\\xff\\xc3\\xa9': stands in the directory twice");
+  EXPECT_EQ(ErrorOf(MakeZip({{"é\n", "x"}, {"é\n", "x"}})), "a.zip: entry 'é\\n': stands in the directory twice");
+  const std::string name(60'000, 'x');
+  EXPECT_EQ(ErrorOf(MakeZip({{name, "x"}, {name, "x"}})),
+            "a.zip: entry '" + std::string(100, 'x') + "…': stands in the directory twice");
+}
+
 TEST(ZipTest, ChecksumsAreCompared) {
   EXPECT_EQ(ReadError(Replace(Simple(), 34, "B")),
             "a.zip: entry 'one': its CRC-32 does not match: the file is damaged");
