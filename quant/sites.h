@@ -17,10 +17,13 @@ enum class SiteRole {
   kSoftmaxOperand,   // the left one, where it is a softmax
 };
 
+// What every published method gives the sites at the border.
+inline constexpr int kBorderBits = 8;
+
 struct Site {
   std::string name;  // SiteName
   SiteRole role;
-  bool at_border;  // first convolution (in the stem) or a classifier (in the head): 8 bits in every published method
+  bool at_border;  // first convolution (in the stem) or a classifier (in the head)
   const Node* node;
   const Node* layer_norm = nullptr;  // kNormalizedInput: what it reads
 };

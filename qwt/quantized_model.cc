@@ -20,6 +20,7 @@
 #include "quant/fake_quant_executor.h"
 #include "quant/quantizer.h"
 #include "quant/sites.h"
+#include "quant/size.h"
 #include "qwt/solution_file.h"
 
 namespace qwt {
@@ -28,7 +29,6 @@ namespace {
 constexpr char kFormatKey[] = "qwt_model", kVersion[] = "1";
 constexpr char kCodes[] = "codes/", kParameters[] = "parameters/", kPlan[] = "plan/", kCompensation[] = "compensation/";
 constexpr char kProvenance[] = "provenance.", kChecksum[] = "sha256";
-constexpr double kBytesPerMb = 1e6;
 
 // Of the content in the file's order, types and shapes included; safetensors itself has no checksum.
 std::string ChecksumOf(const TensorFile& file) {
@@ -203,25 +203,20 @@ absl::StatusOr<std::unique_ptr<Executor>> MakeQuantizedExecutor(const QuantizedM
   return std::make_unique<CompensatedExecutor>(model, std::move(quantized), std::move(compensator));
 }
 
-double FloatSizeMb(const Graph& graph) {
-  double bytes = 0;
-  for (const ParameterSpec& parameter : graph.parameters) bytes += parameter.numel() * sizeof(float);
-  return bytes / kBytesPerMb;
-}
+double FloatSizeMb(const Graph& graph) { return BitsToMb(ParameterBits(graph.parameters, {})); }
 
 double QuantizedSizeMb(const QuantizedModel& model, bool compensated) {
-  const auto weights = QuantizedWeights(model.graph, model.plan);
-  double bits = 0;
-  for (const ParameterSpec& parameter : model.graph.parameters) {
-    const auto site = weights.find(parameter.name);
-    bits += parameter.numel() * (site == weights.end() ? 32.0 : model.plan.at(site->second).spec.bits);
+  WeightBits widths;
+  for (const auto& [name, site] : QuantizedWeights(model.graph, model.plan)) {
+    widths[name] = model.plan.at(site).spec.bits;
   }
+  int64_t bits = ParameterBits(model.graph.parameters, widths);
   if (compensated) {
     for (const BlockSolution& solution : model.compensation) {
-      for (const auto& [name, tensor] : solution.tensors) bits += 8.0 * tensor.nbytes();
+      for (const auto& [name, tensor] : solution.tensors) bits += 8 * static_cast<int64_t>(tensor.nbytes());
     }
   }
-  return bits / 8 / kBytesPerMb;
+  return BitsToMb(bits);
 }
 
 }  // namespace qwt

@@ -36,7 +36,7 @@ QuantSpecs UniformSpecs(const Graph& graph, const UniformOptions& options) {
     QuantSpec& spec = specs[site.name];
     spec.percentiles = options.percentiles;
     const bool weight = site.role == SiteRole::kWeight;
-    spec.bits = site.at_border ? 8 : (weight ? options.weight_bits : options.activation_bits);
+    spec.bits = site.at_border ? kBorderBits : (weight ? options.weight_bits : options.activation_bits);
     if (weight) {
       spec.granularity = Granularity::kPerChannel;
       spec.channel_dim = 0;
