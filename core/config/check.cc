@@ -93,7 +93,8 @@ std::vector<std::string> CheckValue(const Option& option, const ConfigNode& node
   element.type = ElementType(option.type);
   const bool is_list = node.kind() == ConfigNode::Kind::kList && element.type != option.type;
   const bool may_be_one = option.type == OptionType::kPaths;
-  if (element.type != option.type && (is_list ? may_be_one && node.list().empty() : !may_be_one)) {
+  const bool may_be_none = !may_be_one || option.default_yaml == "[]";
+  if (element.type != option.type && (is_list ? !may_be_none && node.list().empty() : !may_be_one)) {
     AddMisfit(option, node, problems);
     return values;
   }

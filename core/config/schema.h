@@ -26,7 +26,7 @@ struct Option {
   static Option Ints(std::string name, std::string doc);
   static Option Doubles(std::string name, std::string doc);
   static Option Strings(std::string name, std::string doc);
-  static Option Paths(std::string name, std::string doc);  // at least one; a single path may stand without brackets
+  static Option Paths(std::string name, std::string doc);  // one may stand without brackets; none only by default
 
   Option Range(double smallest, double largest) const;  // both allowed; for lists: of each element
   Option OneOf(std::vector<std::string> values) const;  // for lists: of each element

@@ -74,6 +74,16 @@ TEST(CheckOptionsTest, PathsMayBeOneOrMany) {
   EXPECT_EQ(Wrong("{}\n", schema), Lines{"a.yaml:1: weights: is missing, must be a path or a list of paths"});
 }
 
+TEST(CheckOptionsTest, NoPathsWhereThatIsTheDefault) {
+  const Schema schema = {{Option::Paths("weights", "Files.").Default("[]")}};
+  for (const char* text : {"{}\n", "weights:\n", "weights: []\n"}) {
+    EXPECT_EQ(Checked(text, schema).Paths("weights"), Lines{}) << text;
+    EXPECT_EQ(Checked(text, schema).ToYaml(0), "weights: []\n") << text;
+  }
+  EXPECT_EQ(Checked("weights: /a\n", schema).Paths("weights"), Lines{"/a"});
+  EXPECT_EQ(Wrong("weights: ''\n", schema), Lines{"a.yaml:1: weights: must be a path, is ''"});
+}
+
 TEST(CheckOptionsTest, UnknownKeysWhereNothingIsNear) {
   EXPECT_EQ(Wrong("zzz: 1\n", {{Option::Int("a", "").Default("1")}}), Lines{"a.yaml:1: zzz: unknown key; allowed: a"});
   EXPECT_EQ(Wrong("zzz: 1\n", {}), Lines{"a.yaml:1: zzz: unknown key; allowed: none"});
