@@ -228,6 +228,13 @@ absl::StatusOr<std::vector<SegmentShapes>> InferShapes(const Graph& graph, int64
   return all;
 }
 
+std::set<std::string> ParameterNames(const Segment& segment) {
+  std::set<std::string> names;
+  for (const Node& node : segment.nodes) names.insert({node.weight, node.bias});
+  names.erase("");
+  return names;
+}
+
 absl::StatusOr<std::vector<SegmentCost>> EstimateCost(const Graph& graph, int64_t batch) {
   QWT_ASSIGN_OR_RETURN(const std::vector<SegmentShapes> shapes, InferShapes(graph, batch));
   const ParameterShapes parameters = ShapesOf(graph);
@@ -236,14 +243,10 @@ absl::StatusOr<std::vector<SegmentCost>> EstimateCost(const Graph& graph, int64_
     const SegmentShapes& values = shapes[costs.size()];
     SegmentCost cost;
     cost.segment = segment->name;
-    std::set<std::string> names;
     for (size_t i = 0; i < segment->nodes.size(); ++i) {
-      const Node& node = segment->nodes[i];
-      names.insert({node.weight, node.bias});
-      cost.macs += MacsOf(node, values, Numel(values[i + 1]), parameters);
+      cost.macs += MacsOf(segment->nodes[i], values, Numel(values[i + 1]), parameters);
     }
-    names.erase("");
-    for (const std::string& name : names) cost.parameters += Numel(parameters.at(name));
+    for (const std::string& name : ParameterNames(*segment)) cost.parameters += Numel(parameters.at(name));
     cost.peak_activation_bytes = PeakBytes(*segment, values);
     costs.push_back(std::move(cost));
   }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -17,6 +18,9 @@ using SegmentShapes = std::vector<std::vector<int64_t>>;
 // whose inputs, parameters and attributes do not fit each other, and where the head does not make [batch, classes]. The
 // graph must be valid.
 absl::StatusOr<std::vector<SegmentShapes>> InferShapes(const Graph& graph, int64_t batch);
+
+// Names of the parameters that the segment's nodes read.
+std::set<std::string> ParameterNames(const Segment& segment);
 
 struct SegmentCost {
   std::string segment;

@@ -106,6 +106,10 @@ Schema FullSchema(const Section& section, const ConfigNode& node, Problems* prob
   return schema;
 }
 
+const ConfigNode* SectionOf(const ConfigNode& config, const std::string& name) {
+  return config.kind() == ConfigNode::Kind::kMap ? config.Find(name) : nullptr;
+}
+
 // Names of the stages that make a value.
 std::vector<std::string> MakersOf(const std::string& value) {
   std::vector<std::string> makers;
@@ -162,6 +166,13 @@ Schema TopLevelSchema() {
            Option::Int("seed", "Seed of everything drawn at random.").Range(0, 9007199254740992.0).Default("0")}};
 }
 
+Options CheckSection(const Section& section, const ConfigNode& config, Problems* problems) {
+  const ConfigNode* given = SectionOf(config, section.name);
+  const ConfigNode node = given == nullptr ? ConfigNode::EmptyMap(section.name, config.location()) : *given;
+  const Schema schema = FullSchema(section, node, problems);
+  return schema.options.empty() ? Options() : CheckOptions(node, schema, problems);
+}
+
 const Options& Request::Of(const std::string& section) const {
   auto found = sections.find(section);
   QWT_CHECK(found != sections.end());
@@ -197,13 +208,9 @@ Request CheckRequest(const ConfigNode& config, Problems* problems) {
     }
   }
   for (const Section& section : sections) {
-    const ConfigNode* node = config.kind() == ConfigNode::Kind::kMap ? config.Find(section.name) : nullptr;
     const bool needed = std::find(used.begin(), used.end(), section.name) != used.end();
-    if (node == nullptr && !needed) continue;
-    const ConfigNode absent = ConfigNode::EmptyMap(section.name, config.location());
-    Schema schema = FullSchema(section, node == nullptr ? absent : *node, problems);
-    if (schema.options.empty()) continue;
-    Options options = CheckOptions(node == nullptr ? absent : *node, schema, problems);
+    if (SectionOf(config, section.name) == nullptr && !needed) continue;
+    Options options = CheckSection(section, config, problems);
     if (needed) request.sections.emplace(section.name, std::move(options));
   }
   if (problems->lines().size() == problems_before) CheckOrder(request, top.Where("stages"), problems);

@@ -31,6 +31,10 @@ std::vector<Section> AllSections();
 // The options above the sections: name, seed, stages.
 Schema TopLevelSchema();
 
+// The section of a config (none: left out) against its own schema and that of the component it chooses. The options may
+// be used only if nothing was added to *problems.
+Options CheckSection(const Section& section, const ConfigNode& config, Problems* problems);
+
 struct Request {
   std::string name;
   uint64_t seed = 0;

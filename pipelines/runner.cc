@@ -67,11 +67,6 @@ absl::Status RunStage(const PlannedStage& planned, RunContext& context, Values& 
   return status;
 }
 
-bool IsRequestWrong(const absl::Status& status) {
-  return absl::IsInvalidArgument(status) || absl::IsNotFound(status) || absl::IsDataLoss(status) ||
-         absl::IsPermissionDenied(status);
-}
-
 int Fail(const absl::Status& status, ExitCode code, const Communicator& comm) {
   // Every rank finds the same fault in a request, and hears the same interrupt; one says it.
   const bool same_on_all = code == kRequestWrong || absl::IsCancelled(status);

@@ -4,6 +4,8 @@
 #include <string>
 #include <vector>
 
+#include "pipelines/exit_code.h"
+
 namespace qwt {
 
 struct RunArguments {
@@ -12,8 +14,6 @@ struct RunArguments {
   std::string out;  // "": runs/NAME/TIME where the user stands
   bool dry_run = false;
 };
-
-enum ExitCode { kDone = 0, kRunFailed = 1, kRequestWrong = 2, kInterrupted = 130 };
 
 // Prints to stdout what was done and to stderr what went wrong. Joins the ranks that the environment describes.
 int Run(const RunArguments& arguments);
