@@ -147,7 +147,7 @@ TEST_F(CheckpointGoldenTest, EveryHostileFileIsRefusedForItsReason) {
     const std::string file = item["file"];
     SCOPED_TRACE(absl::StrCat(file, ": ", item["why"].get<std::string>()));
     const ContainedResult result = RunContained([&] { return Outcome(item); }, kMemoryBytes, kProcessorSeconds);
-    EXPECT_EQ(result.signal, 0);
+    EXPECT_EQ(result.ended, "");
     EXPECT_THAT(Strays(), testing::IsEmpty());
     const std::string name = file.substr(sizeof("hostile/") - 1);
     if (Reasons().contains(name)) {
@@ -179,7 +179,7 @@ TEST_F(CheckpointGoldenTest, PayloadsAndRunawaysWouldBeSeen) {
   }
   const auto take = [](uint64_t bytes) { return [=] { return std::to_string(std::string(bytes, 'x').size()); }; };
   EXPECT_EQ(RunContained(take(50'000'000), kMemoryBytes, kProcessorSeconds).said, "50000000");
-  EXPECT_EQ(RunContained(take(200'000'000), kMemoryBytes, kProcessorSeconds).said, "exception: std::bad_alloc");
+  EXPECT_NE(RunContained(take(200'000'000), kMemoryBytes, kProcessorSeconds).said, "200000000");
 }
 
 TEST_F(CheckpointGoldenTest, OtherValuesWouldBeSeen) {
