@@ -9,7 +9,6 @@
 #include <map>
 #include <utility>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "core/base/status.h"
 #include "models/checkpoints/little_endian.h"
@@ -28,33 +27,8 @@ constexpr absl::string_view kMagic("\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19", 1
 constexpr int64_t kVersion = 1001;
 constexpr char kFirstByte = '\x80';  // the opcode PROTO
 
-// What stands under a checkpoint's name instead of one.
-struct Lookalike {
-  size_t offset;
-  absl::string_view text;
-  const char* what;
-};
-constexpr Lookalike kLookalikes[] = {
-    {257, "ustar",
-     "is a tar archive, the container of PyTorch before 0.1.10: load it with a newer PyTorch and save it again with "
-     "torch.save"},
-    {0, "version https://git-lfs",
-     "is a Git LFS pointer, not the file that it stands for: fetch that with git lfs pull"},
-};
-
 absl::Status Damaged(const std::string& path, const std::string& what) {
   return absl::DataLossError(absl::StrCat(path, ": ", what));
-}
-
-absl::Status CheckBegin(absl::string_view bytes, const std::string& path) {
-  if (bytes.empty()) return Damaged(path, "is empty");
-  for (const Lookalike& lookalike : kLookalikes) {
-    if (bytes.size() > lookalike.offset && absl::StartsWith(bytes.substr(lookalike.offset), lookalike.text)) {
-      return Damaged(path, lookalike.what);
-    }
-  }
-  if (bytes[0] == kFirstByte) return absl::OkStatus();
-  return Damaged(path, "does not begin with a pickle: it is not a checkpoint of PyTorch");
 }
 
 absl::Status CheckMagic(const PickleValue& magic, const std::string& path) {
@@ -109,7 +83,9 @@ absl::StatusOr<std::map<std::string, uint64_t>> LocateStorages(const Pickle& key
 
 absl::StatusOr<TensorMap> Read(const std::shared_ptr<MappedFile>& file, const std::string& path) {
   const absl::string_view bytes = file->bytes();
-  QWT_RETURN_IF_ERROR(CheckBegin(bytes, path));
+  if (bytes.empty() || bytes[0] != kFirstByte) {
+    return Damaged(path, "does not begin with a pickle: it is not a checkpoint of PyTorch");
+  }
   uint64_t position = 0;
   auto next = [&]() -> absl::StatusOr<Pickle> {
     absl::StatusOr<Pickle> pickle = ParsePickle(bytes.substr(position), PthGlobals(), position);

@@ -246,8 +246,8 @@ TEST(PthTest, ArchivesAreReadByTheirOneRoot) {
   const std::string pickle = PickleOf(Dict({{"a", kVector}}));
   const ZipEntry object = {"any name/data.pkl", pickle}, storage = {"any name/data/0", Floats()};
   EXPECT_EQ(ReadArchive({object, storage}).status(), absl::OkStatus());
-  EXPECT_THAT(Message(ReadArchive({{"data.pkl", pickle}, {"data/0", Floats()}})),
-              HasSubstr("f.pth: is an archive without a data.pkl in a folder"));
+  EXPECT_EQ(ReadArchive({{"data.pkl", pickle}, {"data/0", Floats()}}).status(), absl::OkStatus());
+  EXPECT_THAT(Message(ReadArchive({{"a/b.pkl", pickle}})), HasSubstr("f.pth: is an archive without a data.pkl: it is"));
   EXPECT_THAT(Message(ReadArchive({object, {"x/data.pkl", ""}})),
               HasSubstr("has 2 pickles, 'any name/data.pkl' and 'x/"));
   EXPECT_THAT(Message(ReadArchive({object, storage, {"any name/code/a.py", ""}})),
@@ -286,7 +286,7 @@ TEST(PthTest, LegacyFilesAreCheckedFromTheFirstPickle) {
   const std::string state = Dict({{"a", Tensor(Storage("0", "N"), 0, {1}, {1})}});
   const std::string magic = PickleOf(B("\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"));
   const std::pair<std::string, std::string> cases[] = {
-      {"", "f.pth: is empty"},
+      {"", "f.pth: does not begin with a pickle: it is not a checkpoint of PyTorch"},
       {"PK", "f.pth: does not begin with a pickle"},
       {PickleOf(state), "f.pth: begins with a pickle of a dictionary, not with PyTorch's magic number"},
       {magic, "f.pth: the pickle at byte 15 is empty"},

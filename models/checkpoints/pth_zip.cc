@@ -25,14 +25,15 @@ absl::Status Damaged(const std::string& path, const std::string& what) {
   return absl::DataLossError(absl::StrCat(path, ": ", what));
 }
 
-// "ROOT/".
+// "ROOT/", or "" where somebody packed the folder's content.
 absl::StatusOr<std::string> FindRoot(const ZipArchive& archive, const std::string& path) {
   std::vector<std::string> roots;
   for (const auto& [name, entry] : archive.entries()) {
-    if (absl::EndsWith(name, "/data.pkl")) roots.emplace_back(absl::StripSuffix(name, "data.pkl"));
+    if (name == "data.pkl" || absl::EndsWith(name, "/data.pkl"))
+      roots.emplace_back(absl::StripSuffix(name, "data.pkl"));
   }
   if (roots.empty()) {
-    return Damaged(path, "is an archive without a data.pkl in a folder: it is not a checkpoint of PyTorch");
+    return Damaged(path, "is an archive without a data.pkl: it is not a checkpoint of PyTorch");
   }
   if (roots.size() > 1) {
     return Damaged(path, absl::StrCat("has ", roots.size(), " pickles, ", QuoteForMessage(roots[0] + "data.pkl"),
