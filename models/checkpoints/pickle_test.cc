@@ -190,6 +190,7 @@ TEST(PickleTest, WhatIsRefused) {
        "state_dict() with torch.save"},
       {B("\x8c\x02os\x8c\x06system\x93"), "the pickle at byte 14 asks for os.system; "},
       {PickleGlobalName("torch", "_utils._rebuild_tensor"), "asks for torch._utils._rebuild_tensor; "},
+      {PickleGlobalName("os", "OrderedDict"), "asks for os.OrderedDict; "},
       {PickleGlobalName("torch._utils", "_rebuild_tensor_v3"), "asks for torch._utils._rebuild_tensor_v3; "},
       {PickleGlobalName("", ""), "asks for .; "},
       {PickleGlobalName("a\x01\xff", std::string(5000, 'x')),

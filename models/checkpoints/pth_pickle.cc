@@ -42,7 +42,7 @@ constexpr StorageType kStorageTypes[] = {
 constexpr absl::string_view kStateKeys[] = {"state_dict", "model"};
 constexpr int kDeepestState = 16;
 constexpr size_t kMostDimensions = 64;
-constexpr size_t kMostTensors = 100'000;
+constexpr size_t kMostTensors = 20'000;
 constexpr size_t kLongestName = 1000;  // bytes; a pickle can use one long text very often
 // Strides of 0 make large tensors of small storages. What stands in a file for real repeats a bias or a scale.
 constexpr uint64_t kMostRepeatedBytes = uint64_t{16} << 20;  // in all tensors of a file

@@ -38,7 +38,7 @@ struct PthContent {
 
 // `legacy`: persistent ids have a sixth item, a view of the storage. DataLoss, naming `path` and the storage or tensor:
 // malformed persistent ids, a storage of two types or sizes, a value in the state that is no tensor, a layout that
-// leaves its storage, more than 16 MiB that strides of 0 would make of less, more than 100,000 tensors.
+// leaves its storage, more than 16 MiB that strides of 0 would make of less, more than 20,000 tensors.
 absl::StatusOr<PthContent> ReadPthContent(const Pickle& pickle, bool legacy, const std::string& path);
 
 }  // namespace qwt

@@ -236,10 +236,10 @@ TEST(PthTest, LayoutsStayInTheirStorage) {
             absl::OkStatus());
 }
 
-TEST(PthTest, AStateHasAtMost100000Tensors) {
+TEST(PthTest, AStateHasAtMost20000Tensors) {
   std::string object = "}(" + kVector + B("q\x00") + "0";
-  for (int i = 0; i < 100'001; ++i) object += PickleString(absl::StrCat(i)) + B("h\x00");
-  EXPECT_THAT(Message(ReadObject(object + "u")), HasSubstr("the state has 100001 entries, more than 100000"));
+  for (int i = 0; i < 20'001; ++i) object += PickleString(absl::StrCat(i)) + B("h\x00");
+  EXPECT_THAT(Message(ReadObject(object + "u")), HasSubstr("the state has 20001 entries, more than 20000"));
 }
 
 TEST(PthTest, ArchivesAreReadByTheirOneRoot) {
