@@ -4,7 +4,9 @@
 #include <map>
 #include <set>
 
+#include "ATen/ops/aminmax.h"
 #include "core/base/status.h"
+#include "core/tensor/parallel.h"
 #include "models/cost.h"
 #include "quant/sites.h"
 #include "quant/size.h"
@@ -88,6 +90,42 @@ absl::StatusOr<NetworkInspection> InspectNetwork(const Graph& graph, int64_t bat
   network.totals = Totals(graph, network.segments);
   network.parameters = InspectParameters(graph);
   return network;
+}
+
+absl::Status InspectWeights(const Graph& graph, const TensorMap& parameters, int threads, NetworkInspection* network) {
+  QWT_RETURN_IF_ERROR(CatchExceptions(graph.name, [&] {
+    for (ParameterInspection& parameter : network->parameters) {
+      const auto [low, high] = at::aminmax(parameters.at(parameter.name));
+      parameter.range = {low.item<double>(), high.item<double>()};
+    }
+    return absl::OkStatus();
+  }));
+  std::vector<Site> sites;
+  std::set<std::string> seen;
+  for (const Site& site : QuantSites(graph)) {
+    if (site.role == SiteRole::kWeight && seen.insert(site.node->weight).second) sites.push_back(site);
+  }
+  std::vector<WeightInspection> weights(sites.size());
+  QWT_RETURN_IF_ERROR(ParallelFor(sites.size(), threads, [&](int64_t i) -> absl::Status {
+    const at::Tensor& weight = parameters.at(sites[i].node->weight);
+    QWT_ASSIGN_OR_RETURN(const WeightStatistics statistics, StatisticsOfWeight(sites[i].name, weight));
+    weights[i] = {sites[i].node->weight, weight.sizes().vec(), sites[i].at_border, statistics};
+    return absl::OkStatus();
+  }));
+  network->weights = std::move(weights);
+  return absl::OkStatus();
+}
+
+std::vector<const WeightInspection*> HardestWeights(const NetworkInspection& network, size_t count) {
+  std::vector<const WeightInspection*> hardest;
+  for (const WeightInspection& weight : network.weights) {
+    if (!weight.at_border && weight.statistics.snr_db.has_value()) hardest.push_back(&weight);
+  }
+  std::stable_sort(hardest.begin(), hardest.end(), [](const WeightInspection* a, const WeightInspection* b) {
+    return *a->statistics.snr_db < *b->statistics.snr_db;
+  });
+  if (hardest.size() > count) hardest.resize(count);
+  return hardest;
 }
 
 }  // namespace qwt

@@ -2,11 +2,15 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "core/tensor/safetensors.h"
 #include "models/graph.h"
+#include "quant/weight_statistics.h"
 
 namespace qwt {
 
@@ -31,6 +35,15 @@ struct ParameterInspection {
   std::vector<int64_t> shape;
   std::string segment;
   std::string site;  // "" for what stays float32
+  // Smallest and largest value; none before InspectWeights.
+  std::optional<std::pair<double, double>> range = std::nullopt;
+};
+
+struct WeightInspection {
+  std::string name;  // the parameter's
+  std::vector<int64_t> shape;
+  bool at_border;  // 8 bits in every published method
+  WeightStatistics statistics;
 };
 
 struct NetworkInspection {
@@ -40,10 +53,19 @@ struct NetworkInspection {
   std::vector<SegmentInspection> segments;      // in running order
   SegmentInspection totals;                     // peak_activation_bytes: the largest
   std::vector<ParameterInspection> parameters;  // in the graph's order
+  std::vector<WeightInspection> weights;        // those with a site, in the network's order; empty without parameters
 };
 
 // The graph must be valid. InvalidArgument, naming the node, where shapes do not fit.
 absl::StatusOr<NetworkInspection> InspectNetwork(const Graph& graph, int64_t batch);
+
+// Adds what the parameters' values tell. They must fit the graph (CheckParameters).
+absl::Status InspectWeights(const Graph& graph, const TensorMap& parameters, int threads, NetworkInspection* network);
+
+// The weights with the lowest signal over noise at four bits, the lowest first, at most `count`; what is at the border
+// or has no error is not among them.
+inline constexpr size_t kHardestListed = 5;
+std::vector<const WeightInspection*> HardestWeights(const NetworkInspection& network, size_t count);
 
 // For a terminal of 120 columns; a line for each parameter where asked for.
 std::string InspectionToText(const NetworkInspection& network, bool parameters);

@@ -21,10 +21,27 @@ Json SegmentToJson(const SegmentInspection& segment) {
 }
 
 Json ParameterToJson(const ParameterInspection& parameter) {
-  return {{"name", parameter.name},
-          {"shape", parameter.shape},
-          {"segment", parameter.segment},
-          {"site", parameter.site.empty() ? Json(nullptr) : Json(parameter.site)}};
+  Json json = {{"name", parameter.name},
+               {"shape", parameter.shape},
+               {"segment", parameter.segment},
+               {"site", parameter.site.empty() ? Json(nullptr) : Json(parameter.site)}};
+  if (parameter.range.has_value()) json["min"] = parameter.range->first, json["max"] = parameter.range->second;
+  return json;
+}
+
+Json WeightToJson(const WeightInspection& weight) {
+  const WeightStatistics& statistics = weight.statistics;
+  return {{"name", weight.name},
+          {"shape", weight.shape},
+          {"at_border", weight.at_border},
+          {"min", statistics.min},
+          {"max", statistics.max},
+          {"mean_abs", statistics.mean_abs},
+          {"std", statistics.std},
+          {"peak", statistics.peak},
+          {"outlier_share", statistics.outlier_share},
+          {"channel_spread", statistics.channel_spread},
+          {"snr_db_w4", statistics.snr_db.has_value() ? Json(*statistics.snr_db) : Json(nullptr)}};
 }
 
 // A line for each key, and for each element of a list of objects.
@@ -52,6 +69,12 @@ std::string InspectionToJson(const NetworkInspection& network) {
   json["parameters"] = Json::array();
   for (const ParameterInspection& parameter : network.parameters) {
     json["parameters"].push_back(ParameterToJson(parameter));
+  }
+  if (network.weights.empty()) return Lines(json);
+  json["weights"] = json["hardest"] = Json::array();
+  for (const WeightInspection& weight : network.weights) json["weights"].push_back(WeightToJson(weight));
+  for (const WeightInspection* weight : HardestWeights(network, kHardestListed)) {
+    json["hardest"].push_back(weight->name);
   }
   return Lines(json);
 }

@@ -3,6 +3,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "ATen/ops/ones.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
@@ -10,6 +11,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "models/registry.h"
+#include "models/vit/vit.h"
 
 namespace qwt {
 namespace {
@@ -176,12 +178,113 @@ TEST(PrintTest, JsonAndTableAgree) {
   }
 }
 
+// Also with figures as wide as they come.
 TEST(PrintTest, FitsATerminal) {
   for (const auto& model : ModelRegistry::Get().Descriptions()) {
-    for (const absl::string_view line : absl::StrSplit(InspectionToText(Inspected(model.name, 128), true), '\n')) {
+    NetworkInspection network = Inspected(model.name, 128);
+    for (ParameterInspection& parameter : network.parameters) {
+      parameter.range = {-1234.5, 1234.5};
+      if (parameter.site.empty()) continue;
+      network.weights.push_back({parameter.name, parameter.shape, false, {-12, 12, 1, 1, 120, 0.1, 1000, 12.0}});
+    }
+    for (const absl::string_view line : absl::StrSplit(InspectionToText(network, true), '\n')) {
       EXPECT_LE(line.size(), 120u) << line;
     }
   }
+}
+
+// Two blocks of deit_tiny's kind with weights that are known: the spans of a channel are 2, but in one layer there is a
+// value far out, and one layer is constant.
+class WeightsTest : public testing::Test {
+ protected:
+  WeightsTest() {
+    VitConfig config;
+    config.image = 8, config.patch = 4, config.width = 12, config.depth = 2, config.heads = 2, config.classes = 3;
+    graph_ = BuildVit("small", config);
+    for (const ParameterSpec& spec : graph_.parameters) {
+      at::Tensor values = at::ones(spec.shape);
+      values.view({-1}).slice(0, 0, values.numel(), 2).fill_(-1);
+      parameters_[spec.name] = values;
+    }
+    parameters_["blocks.1.mlp.fc1.weight"][5][7] = 40;
+    parameters_["blocks.0.attn.proj.weight"].fill_(0.25);
+    parameters_["blocks.0.norm1.weight"][3] = 1.5;
+    network_ = *InspectNetwork(graph_, 1);
+    EXPECT_EQ(InspectWeights(graph_, parameters_, 2, &network_), absl::OkStatus());
+  }
+
+  Graph graph_;
+  TensorMap parameters_;
+  NetworkInspection network_;
+};
+
+TEST_F(WeightsTest, EveryWeightWithASiteAndEveryRange) {
+  std::vector<std::string> names;
+  for (const WeightInspection& weight : network_.weights) names.push_back(weight.name);
+  ASSERT_EQ(names.size(), 10u);
+  EXPECT_EQ(names[0], "patch_embed.proj.weight");
+  EXPECT_TRUE(network_.weights[0].at_border);
+  EXPECT_EQ(names[2], "blocks.0.attn.proj.weight");
+  EXPECT_FALSE(network_.weights[2].at_border);
+  EXPECT_EQ(names[7], "blocks.1.mlp.fc1.weight");
+  EXPECT_EQ(network_.weights[7].shape, (std::vector<int64_t>{48, 12}));
+  EXPECT_EQ(network_.weights[7].statistics.max, 40);
+  EXPECT_DOUBLE_EQ(network_.weights[7].statistics.channel_spread, 41.0 / 2);
+  EXPECT_DOUBLE_EQ(network_.weights[7].statistics.outlier_share, 1.0 / (48 * 12));
+  EXPECT_TRUE(network_.weights[9].at_border);
+  for (const ParameterInspection& parameter : network_.parameters) {
+    ASSERT_TRUE(parameter.range.has_value());
+    if (parameter.name == "blocks.0.norm1.weight") {
+      EXPECT_EQ(*parameter.range, std::make_pair(-1.0, 1.5));
+    }
+  }
+}
+
+TEST_F(WeightsTest, TheHardestHaveTheLowestSignalOverNoise) {
+  const auto hardest = HardestWeights(network_, 100);
+  ASSERT_EQ(hardest.size(), 7u);  // of ten two are at the border, one is exact
+  EXPECT_EQ(hardest[0]->name, "blocks.1.mlp.fc1.weight");
+  for (size_t i = 1; i < hardest.size(); ++i) {
+    EXPECT_LE(*hardest[i - 1]->statistics.snr_db, *hardest[i]->statistics.snr_db);
+  }
+  EXPECT_EQ(HardestWeights(network_, 5).size(), 5u);
+}
+
+TEST_F(WeightsTest, JsonAndTableAgree) {
+  const std::string text = InspectionToText(network_, true);
+  const Json json = Json::parse(InspectionToJson(network_));
+  ASSERT_EQ(json["weights"].size(), 10u);
+  const std::string table = text.substr(text.find("  weight "));
+  for (const Json& weight : json["weights"]) {
+    const std::vector<std::string> cells = Cells(table, weight["name"]);
+    ASSERT_EQ(cells.size(), 9u) << weight;
+    EXPECT_EQ(Json::parse(cells[1]), weight["shape"]);
+    EXPECT_NEAR(NumberOf(cells[2]), weight["min"].get<double>(), 5.01e-5);
+    EXPECT_NEAR(NumberOf(cells[3]), weight["max"].get<double>(), 5.01e-5);
+    EXPECT_NEAR(NumberOf(cells[4]), weight["std"].get<double>(), 5.01e-5);
+    EXPECT_NEAR(NumberOf(cells[5]), weight["peak"].get<double>(), 0.0501);
+    EXPECT_NEAR(NumberOf(cells[6]), 100 * weight["outlier_share"].get<double>(), 5.01e-5);
+    EXPECT_NEAR(NumberOf(cells[7]), weight["channel_spread"].get<double>(), 0.0501);
+    if (weight["snr_db_w4"].is_null()) {
+      EXPECT_EQ(cells[8], "exact");
+      EXPECT_EQ(weight["name"], "blocks.0.attn.proj.weight");
+    } else {
+      EXPECT_NEAR(NumberOf(cells[8]), weight["snr_db_w4"].get<double>(), 0.0501);
+    }
+  }
+  const std::string list = text.substr(text.find("  hardest at 4 bits"));
+  ASSERT_EQ(json["hardest"].size(), 5u);
+  EXPECT_THAT(list, HasSubstr(":\n  " + json["hardest"][0].get<std::string>() + " "));
+  EXPECT_EQ(json["parameters"][4]["name"], "blocks.0.norm1.weight");
+  EXPECT_EQ(json["parameters"][4]["max"], 1.5);
+  EXPECT_THAT(text,
+              HasSubstr("  blocks.0.norm1.weight      [12]           -                          -1.0000   1.5000\n"));
+}
+
+TEST_F(WeightsTest, AnyNumberOfThreads) {
+  NetworkInspection one = *InspectNetwork(graph_, 1);
+  ASSERT_EQ(InspectWeights(graph_, parameters_, 1, &one), absl::OkStatus());
+  EXPECT_EQ(InspectionToJson(one), InspectionToJson(network_));
 }
 
 TEST(PrintTest, ParametersWhereAskedFor) {

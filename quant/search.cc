@@ -238,6 +238,11 @@ void LogConstants(const std::string& site, const at::Tensor& low, const at::Tens
 
 }  // namespace
 
+const std::vector<double>& ReferencePercentiles() {
+  static const auto* percentiles = new std::vector<double>{0.999, 0.9999, 0.99999};
+  return *percentiles;
+}
+
 QuantilePosition PositionOfQuantile(double p, int64_t n) {
   constexpr int64_t kLargestOfTorch = 16'000'000;
   if (n > kLargestOfTorch) {

@@ -54,6 +54,29 @@ TEST(InspectTest, AConfigFromWhereTheUserStandsAsJsonAndNothingWritten) {
   EXPECT_EQ(std::distance(fs::directory_iterator(folder), fs::directory_iterator()), 1);
 }
 
+TEST(InspectTest, WeightsFromTheCommandLine) {
+  const std::vector<std::string> network = {"vit",           "model.image=28", "model.patch=4",   "model.width=96",
+                                            "model.depth=6", "model.heads=3",  "model.classes=10"};
+  std::vector<std::string> arguments = network;
+  arguments.push_back("--weights=models/demo/demo_vit.safetensors");
+  const ProgramResult run = Inspect(arguments), config = Inspect({"configs/quickstart.yaml"});
+  EXPECT_EQ(run.exit_code, 0) << run.err;
+  EXPECT_EQ(run.out, config.out);
+  EXPECT_EQ(run.err, "");
+}
+
+TEST(InspectTest, WeightsThatAreNoneOrOfAnotherNetwork) {
+  const std::string path = TestFolder("no_weights") + "/text.safetensors";
+  MakeFile(path, "these are no weights at all");
+  ProgramResult run = Inspect({"deit_tiny", "--weights", path});
+  EXPECT_EQ(run.exit_code, 2);
+  EXPECT_THAT(run.err, StartsWith("error: " + path));
+  EXPECT_EQ(run.out, "");
+  run = Inspect({"configs/quickstart.yaml", "model.depth=5"});
+  EXPECT_EQ(run.exit_code, 2);
+  EXPECT_THAT(run.err, AllOf(HasSubstr("demo_vit.safetensors: "), HasSubstr("blocks.5.norm1.weight")));
+}
+
 TEST(InspectTest, WrongRequests) {
   const auto expect_refused = [](const std::vector<std::string>& arguments, const std::string& message) {
     const ProgramResult run = Inspect(arguments);
@@ -107,7 +130,7 @@ TEST(PagesTest, ExamplesAreWhatIsPrinted) {
       ++examples;
     }
   }
-  EXPECT_EQ(examples, 3);
+  EXPECT_EQ(examples, 4);
 }
 
 }  // namespace

@@ -2,6 +2,9 @@
 
 #include <utility>
 
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "quant/search.h"
 #include "quant/sites.h"
 
 namespace qwt {
@@ -22,7 +25,7 @@ Option ActivationBitsOption() {
 Option PercentilesOption() {
   return Option::Doubles("percentiles", "Ranges the scale search tries: quantiles p and 1 - p; 1 is the whole range.")
       .Range(0.5, 1)
-      .Default("[0.999, 0.9999, 0.99999]");
+      .Default(absl::StrCat("[", absl::StrJoin(ReferencePercentiles(), ", "), "]"));
 }
 
 UniformOptions ReadUniformOptions(const Options& options, std::vector<double> percentiles) {
