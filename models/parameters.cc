@@ -18,6 +18,8 @@
 #include "core/base/mapped_file.h"
 #include "core/base/status.h"
 #include "core/base/strings.h"
+#include "core/tensor/copy.h"
+#include "core/tensor/parallel.h"
 #include "models/checkpoints/checkpoint.h"
 #include "models/checkpoints/class_map.h"
 #include "models/checkpoints/layout.h"
@@ -75,6 +77,7 @@ std::string NonFinite(const at::Tensor& tensor) {
 }
 
 // Takes a parameter that is there, in its shape and a floating-point dtype; returns what is wrong with its values.
+// Called from several threads.
 using Take = std::function<std::string(const ParameterSpec& spec, const Parts& parts)>;
 
 // Hands every parameter that the graph needs to `take`, in the order in which they lie in memory (and so in the file).
@@ -90,9 +93,11 @@ absl::Status Fit(const Parameters& parameters, const Graph& graph, const Take& t
     if (problems[i].empty()) order.emplace_back(found->second[0].const_data_ptr(), i);
   }
   std::sort(order.begin(), order.end());
-  for (const auto& [address, i] : order) {
+  QWT_RETURN_IF_ERROR(ParallelFor(order.size(), ResolveThreads(/*requested=*/0, /*local_ranks=*/1), [&](int64_t item) {
+    const size_t i = order[item].second;
     problems[i] = take(graph.parameters[i], parameters.at(names[i]));
-  }
+    return absl::OkStatus();
+  }));
 
   std::vector<std::string> lines;
   for (size_t i = 0; i < problems.size(); ++i) {
@@ -117,30 +122,43 @@ absl::Status Fit(const Parameters& parameters, const Graph& graph, const Take& t
 at::Tensor ToFloat(const Parts& parts) {
   const std::vector<int64_t> shape = ShapeOf(parts);
   at::Tensor whole = at::empty(shape, at::kFloat);
-  if (parts.size() == 1) return whole.copy_(parts[0]);
   int64_t row = 0;
   for (const at::Tensor& part : parts) {
-    whole.narrow(0, row, part.size(0)).copy_(part);
-    row += part.size(0);
+    CopyUnaligned(part, parts.size() == 1 ? whole : whole.narrow(0, row, part.size(0)));
+    row += part.dim() == 0 ? 0 : part.size(0);
   }
   return whole;
 }
 
-absl::StatusOr<TensorMap> ReadShards(const std::vector<std::string>& files) {
-  TensorMap tensors;
+struct Shards {
+  std::vector<std::shared_ptr<MappedFile>> files;
+  TensorMap tensors;  // of all files
+
+  // Mapped pages count as this process's memory until they are given back.
+  void Release(const Parts& parts) const {
+    for (const at::Tensor& part : parts) {
+      const ByteRange bytes = BytesOf(part);
+      for (const auto& file : files) file->Release(bytes.begin, bytes.end);
+    }
+  }
+};
+
+absl::StatusOr<Shards> ReadShards(const std::vector<std::string>& files) {
+  Shards shards;
   std::map<std::string, std::string> file_of;
   for (const std::string& file : files) {
-    QWT_ASSIGN_OR_RETURN(Checkpoint checkpoint, ReadCheckpoint(file));
+    QWT_ASSIGN_OR_RETURN(shards.files.emplace_back(), MappedFile::Open(file));
+    QWT_ASSIGN_OR_RETURN(Checkpoint checkpoint, ParseCheckpoint(shards.files.back(), file));
     for (auto& [name, tensor] : checkpoint.tensors) {
       const auto [known, is_new] = file_of.emplace(name, file);
       if (!is_new) {
         return absl::InvalidArgumentError(absl::StrCat(file, ": holds ", name, ", which ", known->second,
                                                        " holds already; shards hold each tensor once"));
       }
-      tensors[name] = std::move(tensor);
+      shards.tensors[name] = std::move(tensor);
     }
   }
-  return tensors;
+  return shards;
 }
 
 // A position embedding of another image size becomes one of this graph's.
@@ -152,26 +170,28 @@ void FitPositionEmbedding(const Graph& graph, Parameters* parameters) {
   for (const ParameterSpec& spec : graph.parameters) {
     if (spec.name != embedding.name || !IsOtherGrid(spec, tensor.sizes(), embedding.prefix)) continue;
     const int64_t from = tensor.size(1), to = spec.shape[1];
-    tensor = ResizePositionEmbedding(tensor.to(at::kFloat), embedding.prefix, to);
+    tensor = ResizePositionEmbedding(AlignedCopy(tensor).to(at::kFloat), embedding.prefix, to);
     QWT_LOG(INFO) << spec.name << ": interpolated from " << from << " to " << to << " tokens";
   }
 }
 
 absl::StatusOr<TensorMap> Load(const Weights& weights, const Graph& graph) {
-  QWT_ASSIGN_OR_RETURN(TensorMap tensors, ReadShards(weights.files));
-  Parameters found = AdaptLayout(tensors, graph);
-  tensors.clear();
+  QWT_ASSIGN_OR_RETURN(const Shards shards, ReadShards(weights.files));
+  Parameters found = AdaptLayout(shards.tensors, graph);
   if (!weights.class_map.empty()) {
     QWT_ASSIGN_OR_RETURN(const std::vector<int64_t> rows, ReadClassMap(weights.class_map));
     QWT_RETURN_IF_ERROR(SelectClasses(weights.class_map, rows, graph, &found));
   }
   FitPositionEmbedding(graph, &found);
   TensorMap parameters;
-  QWT_RETURN_IF_ERROR(Annotate(Fit(found, graph,
-                                   [&](const ParameterSpec& spec, const Parts& parts) {
-                                     return NonFinite(parameters[spec.name] = ToFloat(parts));
-                                   }),
-                               absl::StrJoin(weights.files, ", ")));
+  for (const ParameterSpec& spec : graph.parameters) parameters[spec.name];  // from here on no thread adds one
+  const Take convert = [&](const ParameterSpec& spec, const Parts& parts) {
+    at::Tensor& parameter = parameters.at(spec.name);
+    parameter = ToFloat(parts);
+    shards.Release(parts);
+    return NonFinite(parameter);
+  };
+  QWT_RETURN_IF_ERROR(Annotate(Fit(found, graph, convert), absl::StrJoin(weights.files, ", ")));
   return parameters;
 }
 

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <new>
@@ -42,6 +43,15 @@ std::shared_ptr<MappedFile> MappedFile::FromBytes(absl::string_view bytes) {
     std::memcpy(data, bytes.data(), bytes.size());
   }
   return std::shared_ptr<MappedFile>(new MappedFile(data, bytes.size(), /*mapped=*/false));
+}
+
+void MappedFile::Release(const char* begin, const char* end) const {
+  static const uint64_t page_bytes = sysconf(_SC_PAGESIZE);
+  begin = std::max<const char*>(begin, data_), end = std::min<const char*>(end, data_ + size_);
+  if (!mapped_ || begin >= end) return;
+  const uint64_t first = (begin - data_ + page_bytes - 1) / page_bytes * page_bytes;
+  const uint64_t last = (end - data_) / page_bytes * page_bytes;
+  if (first < last) madvise(data_ + first, last - first, MADV_DONTNEED);
 }
 
 MappedFile::~MappedFile() {

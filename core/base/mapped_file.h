@@ -27,6 +27,10 @@ class MappedFile {
   uint64_t size() const { return size_; }
   absl::string_view bytes() const { return {data_, size_}; }
 
+  // Gives back the memory of the mapping's pages that lie wholly in [begin, end): who looks again reads the file again,
+  // and finds what was written there gone.
+  void Release(const char* begin, const char* end) const;
+
  private:
   MappedFile(char* data, uint64_t size, bool mapped) : data_(data), size_(size), mapped_(mapped) {}
   char* data_;

@@ -19,13 +19,13 @@ namespace qwt {
 
 struct Checkpoint {
   std::string format;  // as above: "safetensors", "PyTorch zip", "PyTorch legacy", "NumPy npz"
-  TensorMap tensors;   // names and dtypes as in the file; views of it where the format allows, strides kept
+  TensorMap tensors;   // names, dtypes and strides as in the file; views of it, so their numbers need not be aligned:
+                       // CopyUnaligned (core/tensor/copy.h) before anything else
 };
 
 // The state of a PyTorch file is what stands under "state_dict" or "model", else the whole. NotFound: no such file.
 // DataLoss, naming the file, the place and the reason: what is damaged, or asks for more than tensors and containers.
-// Takes memory for compressed entries, numbers in another byte order and unaligned storages, else little beyond the
-// mapped file.
+// Takes memory for compressed entries and numbers in another byte order, else little beyond the mapped file.
 absl::StatusOr<Checkpoint> ReadCheckpoint(const std::string& path);
 // The same of a file that is mapped already; `path` in messages.
 absl::StatusOr<Checkpoint> ParseCheckpoint(const std::shared_ptr<MappedFile>& file, const std::string& path);

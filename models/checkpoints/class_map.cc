@@ -11,6 +11,7 @@
 #include "absl/strings/str_split.h"
 #include "core/base/files.h"
 #include "core/base/status.h"
+#include "core/tensor/copy.h"
 
 namespace qwt {
 namespace {
@@ -73,7 +74,7 @@ absl::Status SelectClasses(const std::string& path, const std::vector<int64_t>& 
       return absl::InvalidArgumentError(absl::StrCat(path, ": asks for row ", largest, ", the checkpoint's ", name,
                                                      " has ", tensor.dim() == 0 ? 0 : tensor.size(0)));
     }
-    tensor = at::index_select(tensor, 0, index);
+    tensor = at::index_select(AlignedCopy(tensor), 0, index);
   }
   return absl::OkStatus();
 }

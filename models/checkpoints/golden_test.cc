@@ -11,6 +11,7 @@
 #include "absl/strings/strip.h"
 #include "core/base/files.h"
 #include "core/base/status.h"
+#include "core/tensor/copy.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "models/checkpoints/checkpoint.h"
@@ -61,17 +62,24 @@ Graph NamesOf(const std::string& model) {
 }
 
 // The names and layout of the model, as parameters are loaded; this takes the prefix "strip" off, too.
+// One above the other; aligned, as LibTorch needs it for cat.
+at::Tensor Whole(const Parts& parts) {
+  std::vector<at::Tensor> copies;
+  for (const at::Tensor& part : parts) copies.push_back(AlignedCopy(part));
+  return copies.size() == 1 ? copies[0] : at::cat(copies);
+}
+
 absl::StatusOr<TensorMap> Load(const Json& item) {
   QWT_ASSIGN_OR_RETURN(const Checkpoint checkpoint, ReadCheckpoint((Folder() / item["file"]).string()));
   if (!item.contains("model")) return checkpoint.tensors;
   TensorMap adapted;
   for (const auto& [name, parts] : AdaptLayout(checkpoint.tensors, NamesOf(item["model"])))
-    adapted[name] = at::cat(parts);
+    adapted[name] = Whole(parts);
   return adapted;
 }
 
 std::string Bytes(const at::Tensor& tensor) {
-  const at::Tensor rows = tensor.contiguous();
+  const at::Tensor rows = AlignedCopy(tensor);
   return std::string(static_cast<const char*>(rows.const_data_ptr()), rows.nbytes());
 }
 
@@ -83,7 +91,7 @@ std::string Difference(const TensorMap& actual, const TensorMap& expected) {
   for (const auto& [name, tensor] : expected) {
     const auto found = actual.find(name);
     if (found == actual.end()) return absl::StrCat("lacks ", name);
-    at::Tensor other = found->second;
+    at::Tensor other = AlignedCopy(found->second);
     if (other.sizes() != tensor.sizes()) return absl::StrCat("another shape of ", name);
     if (other.scalar_type() != tensor.scalar_type()) {
       const at::Tensor same = other.to(tensor.scalar_type());

@@ -11,6 +11,7 @@
 #include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
 #include "absl/strings/strip.h"
+#include "core/tensor/copy.h"
 
 namespace qwt {
 namespace {
@@ -59,11 +60,13 @@ constexpr char kOptimizer[] = "opt/";
 constexpr char kOptimizedNetwork[] = "opt/target/";
 
 at::Tensor Transposed(const at::Tensor& tensor) { return tensor.dim() == 2 ? tensor.t() : tensor; }
+// What can be flattened without a copy by LibTorch, which needs aligned numbers for that.
+at::Tensor Dense(const at::Tensor& tensor) { return tensor.is_contiguous() ? tensor : AlignedCopy(tensor); }
 // [in, heads, D] -> [heads * D, in]
-at::Tensor FromHeads(const at::Tensor& kernel) { return kernel.dim() == 3 ? kernel.flatten(1).t() : kernel; }
+at::Tensor FromHeads(const at::Tensor& kernel) { return kernel.dim() == 3 ? Dense(kernel).flatten(1).t() : kernel; }
 // [heads, D, out] -> [out, heads * D]
-at::Tensor ToHeads(const at::Tensor& kernel) { return kernel.dim() == 3 ? kernel.flatten(0, 1).t() : kernel; }
-at::Tensor Flat(const at::Tensor& tensor) { return tensor.flatten(); }
+at::Tensor ToHeads(const at::Tensor& kernel) { return kernel.dim() == 3 ? Dense(kernel).flatten(0, 1).t() : kernel; }
+at::Tensor Flat(const at::Tensor& tensor) { return Dense(tensor).flatten(); }
 at::Tensor Same(const at::Tensor& tensor) { return tensor; }
 // HWIO -> OIHW
 at::Tensor ConvolutionKernel(const at::Tensor& kernel) {

@@ -1,5 +1,5 @@
 // Weights under the names and in the layout they were published with, as this project's networks have them: timm
-// 0.4.12's and torchvision's. Nothing is copied: a parameter is one or more views of the file's tensors.
+// 0.4.12's and torchvision's. A parameter is one or more views of the file's tensors.
 #pragma once
 
 #include <map>

@@ -212,13 +212,15 @@ absl::StatusOr<at::Tensor> ReadArray(const ZipContent& content) {
   const std::vector<int64_t> strides = Strides(shape, header.fortran_order);
   const uint64_t number_bytes = c10::elementSize(c10::isComplexType(type) ? c10::toRealValueType(type) : type);
   const bool swap = big_endian && number_bytes > 1;
-  if (*bytes > 0 && !swap && reinterpret_cast<uintptr_t>(data) % c10::elementSize(type) == 0) {
+  if (*bytes > 0 && !swap) {
     return at::from_blob(
         data, shape, strides, [owner = content.owner](void*) {}, type);
   }
   at::Tensor copy = at::empty_strided(shape, strides, type);
-  if (*bytes > 0) std::memcpy(copy.mutable_data_ptr(), data, *bytes);
-  if (swap) SwapBytes(static_cast<char*>(copy.mutable_data_ptr()), *bytes, number_bytes);
+  if (*bytes > 0) {
+    std::memcpy(copy.mutable_data_ptr(), data, *bytes);
+    SwapBytes(static_cast<char*>(copy.mutable_data_ptr()), *bytes, number_bytes);
+  }
   return copy;
 }
 

@@ -7,6 +7,7 @@
 #include "ATen/ops/equal.h"
 #include "ATen/ops/tensor.h"
 #include "absl/strings/str_cat.h"
+#include "core/tensor/copy.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "models/checkpoints/zip_writer.h"
@@ -59,21 +60,21 @@ TEST(NpzTest, ArraysByNameWithoutEnding) {
                             {"notes.txt", "text"}});
   ASSERT_TRUE(arrays.ok()) << arrays.status();
   ASSERT_EQ(arrays->size(), 2);
-  EXPECT_TRUE(at::equal(arrays->at("a/b"), at::tensor({1.0f, 2.0f})));
+  EXPECT_TRUE(at::equal(AlignedCopy(arrays->at("a/b")), at::tensor({1.0f, 2.0f})));
   EXPECT_EQ(arrays->at("../c").dim(), 0);
-  EXPECT_EQ(arrays->at("../c").item<float>(), 3);
+  EXPECT_EQ(AlignedCopy(arrays->at("../c")).item<float>(), 3);
 }
 
-TEST(NpzTest, AlignedArraysAreViewsOfTheFile) {
+TEST(NpzTest, ArraysAreViewsOfTheFileAlignedOrNot) {
   const std::string npy = Npy(Header("<f4", "(2, 1)"), Floats({1, 2}));
   // The array begins after the local header of 30 bytes, the name and the .npy header of 128 bytes.
   const auto file = MappedFile::FromBytes(MakeZip({{"xx.npy", npy}}));
   const auto aligned = ReadNpz(*ZipArchive::Open(file, "a.npz"), "a.npz");
   EXPECT_EQ(aligned->at("xx").const_data_ptr(), file->data() + 30 + 6 + 128);
   const auto other = MappedFile::FromBytes(MakeZip({{"x.npy", npy}}));
-  const auto copied = ReadNpz(*ZipArchive::Open(other, "a.npz"), "a.npz");
-  EXPECT_TRUE(at::equal(copied->at("x"), aligned->at("xx")));
-  EXPECT_EQ(reinterpret_cast<uintptr_t>(copied->at("x").const_data_ptr()) % 4, 0);
+  const auto unaligned = ReadNpz(*ZipArchive::Open(other, "a.npz"), "a.npz");
+  EXPECT_EQ(unaligned->at("x").const_data_ptr(), other->data() + 30 + 5 + 128);
+  EXPECT_TRUE(at::equal(AlignedCopy(unaligned->at("x")), aligned->at("xx")));
 }
 
 TEST(NpzTest, EveryDtypeInEitherByteOrder) {

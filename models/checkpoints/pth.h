@@ -11,8 +11,7 @@
 
 namespace qwt {
 
-// See checkpoint.h for what is read and which errors there are. Views keep the archive's file; storages that are not
-// aligned for their dtype are copied, once each.
+// See checkpoint.h for what is read and which errors there are. Views keep the archive's file.
 absl::StatusOr<TensorMap> ReadZipPth(const ZipArchive& archive, const std::string& path);
 // The same of a file that is no archive.
 absl::StatusOr<TensorMap> ReadLegacyPth(const std::shared_ptr<MappedFile>& file, const std::string& path);

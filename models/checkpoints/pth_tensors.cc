@@ -43,9 +43,10 @@ absl::StatusOr<TensorMap> MakePthTensors(const PthContent& content, bool swap_by
     if (is_new) {
       QWT_ASSIGN_OR_RETURN(place->second, find(tensor.storage, storage));
       const uint64_t element_bytes = c10::elementSize(storage.dtype);
-      const bool is_aligned = reinterpret_cast<uintptr_t>(place->second.data) % element_bytes == 0;
-      if (swap_bytes || !is_aligned) place->second = Copy(place->second, storage.bytes());
-      if (swap_bytes) SwapBytes(place->second.data, storage.bytes(), element_bytes);
+      if (swap_bytes) {
+        place->second = Copy(place->second, storage.bytes());
+        SwapBytes(place->second.data, storage.bytes(), element_bytes);
+      }
     }
     tensors[name] = View(place->second, storage.dtype, tensor);
   }

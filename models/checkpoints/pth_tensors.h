@@ -18,8 +18,8 @@ struct PthStorageData {
 };
 using FindPthStorage = std::function<absl::StatusOr<PthStorageData>(const std::string& key, const PthStorage& storage)>;
 
-// Views of what `find` gives, which is asked once for each storage that a tensor has. A storage is copied where it is
-// not aligned for its dtype, or its bytes must be swapped. Errors are those of `find`.
+// Views of what `find` gives, which is asked once for each storage that a tensor has; not aligned where that is not. A
+// storage whose bytes must be swapped is copied. Errors are those of `find`.
 absl::StatusOr<TensorMap> MakePthTensors(const PthContent& content, bool swap_bytes, const FindPthStorage& find);
 
 }  // namespace qwt
