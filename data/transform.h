@@ -28,4 +28,12 @@ std::vector<std::string> PresetNames();
 // without resize gets an image of another size.
 absl::StatusOr<at::Tensor> EvalTransform(const at::Tensor& pixels, const Preset& preset, int64_t height, int64_t width);
 
+// Training transform, the published one for calibration and fit on photographs: random resized crop (area 0.08 to 1,
+// ratio 3/4 to 4/3, bicubic), mirrored with probability 1/2, RandAugment `rand-m9-mstd0.5-inc1` of timm 0.4.12 with the
+// preset's mean colour from outside, normalised. uint8 [h, w, 3] -> float32 [3, height, width].
+// `image` is its index in the dataset. What is drawn depends on seed, image and [h, w] alone, not on batch size, order,
+// workers or ranks. InvalidArgument for a preset without resize and for an input that is not square.
+absl::StatusOr<at::Tensor> TrainTransform(const at::Tensor& pixels, const Preset& preset, int64_t height, int64_t width,
+                                          uint64_t seed, uint64_t image);
+
 }  // namespace qwt

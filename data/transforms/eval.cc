@@ -1,14 +1,13 @@
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 
-#include "ATen/ops/empty.h"
 #include "ATen/ops/zeros.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "core/base/status.h"
 #include "core/base/strings.h"
 #include "data/transform.h"
+#include "data/transforms/normalise.h"
 #include "data/transforms/resize.h"
 
 namespace qwt {
@@ -68,22 +67,6 @@ absl::StatusOr<at::Tensor> Pad(const at::Tensor& pixels, const Preset& preset, i
   at::Tensor padded = at::zeros({height, width, 3}, at::kByte);
   padded.narrow(0, vertical / 2, h).narrow(1, vertical / 2, w).copy_(pixels);
   return padded;
-}
-
-// (byte / 255 - mean) / std, each operation rounded to float32 as PyTorch does.
-at::Tensor Normalise(const at::Tensor& pixels, const Preset& preset) {
-  const at::Tensor source = pixels.contiguous();
-  const int64_t area = source.size(0) * source.size(1);
-  at::Tensor result = at::empty({3, source.size(0), source.size(1)}, at::kFloat);
-  const uint8_t* input = source.const_data_ptr<uint8_t>();
-  for (int c = 0; c < 3; ++c) {
-    const float mean = static_cast<float>(preset.mean[c]), std = static_cast<float>(preset.std[c]);
-    std::array<float, 256> values;
-    for (int byte = 0; byte < 256; ++byte) values[byte] = (static_cast<float>(byte) / 255.0f - mean) / std;
-    float* output = result.mutable_data_ptr<float>() + c * area;
-    for (int64_t i = 0; i < area; ++i) output[i] = values[input[3 * i + c]];
-  }
-  return result;
 }
 
 }  // namespace

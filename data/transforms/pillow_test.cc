@@ -100,6 +100,8 @@ TEST(PillowTest, SmallResizes) {
     ++compared;
   }
   EXPECT_EQ(compared, 8);
+  const at::Tensor transposed = input.transpose(0, 1);
+  EXPECT_TRUE(Resize(transposed, 9, 16).equal(Resize(transposed.contiguous(), 9, 16)));
 }
 
 TEST(PillowTest, NormalisesBitByBit) {

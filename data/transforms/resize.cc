@@ -69,7 +69,9 @@ void Apply(const Taps& taps, const uint8_t* source, int64_t stride, uint8_t* tar
 }  // namespace
 
 at::Tensor ResizeBicubicAndCrop(const at::Tensor& pixels, int64_t height, int64_t width, const Box& box) {
-  const at::Tensor source = pixels.contiguous();
+  // Rows may lie apart, as those of a part of an image do.
+  const bool rows_are_contiguous = pixels.stride(1) == kChannels && pixels.stride(2) == 1;
+  const at::Tensor source = rows_are_contiguous ? pixels : pixels.contiguous();
   const int64_t source_height = source.size(0), source_width = source.size(1);
   // A pass whose size does not change has one tap of weight 1 and so is the identity.
   const std::vector<Taps> columns = MakeTaps(source_width, width, box.left, box.left + box.width);
@@ -82,7 +84,7 @@ at::Tensor ResizeBicubicAndCrop(const at::Tensor& pixels, int64_t height, int64_
   for (int64_t y = first_row; y < end_row; ++y) {
     uint8_t* target = &narrowed[(y - first_row) * box.width * kChannels];
     for (const Taps& taps : columns) {
-      Apply(taps, input + y * source_width * kChannels, kChannels, target);
+      Apply(taps, input + y * source.stride(0), kChannels, target);
       target += kChannels;
     }
   }
