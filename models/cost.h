@@ -24,7 +24,7 @@ std::set<std::string> ParameterNames(const Segment& segment);
 
 struct SegmentCost {
   std::string segment;
-  int64_t parameters = 0;  // values, each parameter once
+  int64_t parameters = 0;  // values of the trained ones, each parameter once
   int64_t macs = 0;        // of the convolutions, linear layers and matmuls, for the whole batch
   int64_t peak_activation_bytes =
       0;  // most float32 values alive at once in RunNodes, the segment's input included; no scratch memory of operators

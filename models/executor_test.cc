@@ -39,6 +39,28 @@ TEST(EvaluateNodeTest, Conv2dWithStridePaddingGroupsAndBias) {
   ExpectEqual(y[0][1], y[0][0] + 99.5);
 }
 
+TEST(EvaluateNodeTest, BatchNormByRunningStatistics) {
+  Node node{"bn", Op::kBatchNorm, {}, "weight", "bias", {{"epsilon", 3}}};
+  node.mean = "mean", node.variance = "variance";
+  const at::Tensor y = EvaluateNode(node, {at::ones({1, 2, 1, 3}) * 5},
+                                    {{"weight", at::tensor({2.f, 3.f})},
+                                     {"bias", at::tensor({10.f, 20.f})},
+                                     {"mean", at::tensor({1.f, 7.f})},
+                                     {"variance", at::tensor({1.f, 13.f})}});
+  // (5 - 1) / sqrt(1 + 3) * 2 + 10 and (5 - 7) / sqrt(13 + 3) * 3 + 20
+  ExpectEqual(y, at::tensor({14.f, 14.f, 14.f, 18.5f, 18.5f, 18.5f}).reshape({1, 2, 1, 3}));
+}
+
+TEST(EvaluateNodeTest, PoolingAndRelu) {
+  const at::Tensor x = Range({1, 1, 3, 4}) - 20;
+  // Padding is no candidate: below every value.
+  ExpectEqual(Evaluate(Op::kMaxPool, {x}, {{"kernel", 3}, {"stride", 2}, {"padding", 1}}),
+              at::tensor({-15.f, -13.f, -11.f, -9.f}).reshape({1, 1, 2, 2}));
+  ExpectEqual(Evaluate(Op::kGlobalAveragePool, {Range({1, 2, 2, 2})}), at::tensor({1.5f, 5.5f}).reshape({1, 2}));
+  ExpectEqual(Evaluate(Op::kMeanTokens, {Range({1, 3, 2})}), at::tensor({2.f, 3.f}).reshape({1, 2}));
+  ExpectEqual(Evaluate(Op::kRelu, {at::tensor({-1.f, 0.f, 2.f})}), at::tensor({0.f, 0.f, 2.f}));
+}
+
 TEST(EvaluateNodeTest, TokensComeRowByRow) {
   const at::Tensor y = Evaluate(Op::kFlattenTokens, {Range({1, 2, 2, 3})});
   ExpectEqual(y[0], at::tensor({0.f, 6.f, 1.f, 7.f, 2.f, 8.f, 3.f, 9.f, 4.f, 10.f, 5.f, 11.f}).reshape({6, 2}));
@@ -75,6 +97,30 @@ TEST(EvaluateNodeTest, HeadsAreSplitAndMergedBack) {
   const at::Tensor key = Evaluate(Op::kSplitHeads, {x}, {{"heads", 2}, {"part", 1}});
   ExpectEqual(key, at::tensor({4.f, 5.f, 16.f, 17.f, 6.f, 7.f, 18.f, 19.f}).reshape({1, 2, 2, 2}));
   ExpectEqual(Evaluate(Op::kMergeHeads, {key}), x.slice(2, 4, 8));
+}
+
+TEST(EvaluateNodeTest, WindowsAreSplitAndMergedBack) {
+  const std::map<std::string, double> grid = {{"height", 4}, {"width", 6}, {"window", 2}, {"shift", 1}};
+  const at::Tensor x = Range({2, 24, 3});
+  const at::Tensor windows = Evaluate(Op::kSplitWindows, {x}, grid);
+  // Rolled up and left by one, the first window of the second image begins at row 1, column 1.
+  ExpectEqual(windows[6].select(1, 0), (at::tensor({7.f, 8.f, 13.f, 14.f}) + 24) * 3);
+  ExpectEqual(Evaluate(Op::kMergeWindows, {windows}, grid), x);
+  ExpectEqual(Evaluate(Op::kMergePatches, {Range({1, 8, 1})}, {{"height", 2}, {"width", 4}}),
+              at::tensor({0.f, 4.f, 1.f, 5.f, 2.f, 6.f, 3.f, 7.f}).reshape({1, 2, 4}));
+}
+
+TEST(EvaluateNodeTest, ScoresGetTheirBiasAndMask) {
+  // One head and window 2: row 3 * (Δrow + 1) + (Δcolumn + 1) of the table.
+  const at::Tensor table = Range({9, 1});
+  const at::Tensor biased = Evaluate(Op::kAddRelativePositionBias, {at::ones({1, 1, 4, 4})}, {{"window", 2}}, table);
+  ExpectEqual(biased[0][0][0], at::tensor({4.f, 3.f, 1.f, 0.f}) + 1);  // query (0, 0)
+  ExpectEqual(biased[0][0][3], at::tensor({8.f, 7.f, 5.f, 4.f}) + 1);  // query (1, 1)
+  const at::Tensor masked = Evaluate(Op::kAddWindowMask, {at::ones({8, 3, 4, 4})},
+                                     {{"height", 4}, {"width", 4}, {"window", 2}, {"shift", 1}});
+  // Window 1 of either image holds the right column and what was rolled over from the left one.
+  ExpectEqual(masked[5][2][0], at::tensor({1.f, -99.f, 1.f, -99.f}));
+  ExpectEqual(masked[4], at::ones({3, 4, 4}));
 }
 
 TEST(EvaluateNodeTest, TransposeMatmulScaleAddMeanSelect) {

@@ -14,35 +14,48 @@ namespace {
 
 constexpr int kOneOrMore = -1;
 
+// Which parameters a node of an op names; each enumerator adds to the one before it.
+enum class Parameters { kNone, kWeight, kWeightAndOptionalBias, kWeightAndBias, kWeightBiasAndStatistics };
+
 // What a node of each op must bring.
 struct OpTraits {
   Op op;
   const char* name;
   int inputs;
-  bool weight;  // has one; ops without a weight have no bias either
-  bool bias;    // may have one
+  Parameters parameters;
   std::vector<const char*> attributes;
 };
 
 // In the order of the enumerators.
 const std::vector<OpTraits>& AllTraits() {
+  using P = Parameters;
   static const auto* traits = new std::vector<OpTraits>{
-      {Op::kConv2d, "conv2d", 1, true, true, {"groups", "padding", "stride"}},
-      {Op::kFlattenTokens, "flatten_tokens", 1, false, false, {}},
-      {Op::kPrependToken, "prepend_token", 1, true, false, {}},
-      {Op::kAddParameter, "add_parameter", 1, true, false, {}},
-      {Op::kLayerNorm, "layer_norm", 1, true, true, {"epsilon"}},
-      {Op::kLinear, "linear", 1, true, true, {}},
-      {Op::kSplitHeads, "split_heads", 1, false, false, {"heads", "part"}},
-      {Op::kTranspose, "transpose", 1, false, false, {}},
-      {Op::kMatmul, "matmul", 2, false, false, {}},
-      {Op::kScale, "scale", 1, false, false, {"factor"}},
-      {Op::kSoftmax, "softmax", 1, false, false, {}},
-      {Op::kMergeHeads, "merge_heads", 1, false, false, {}},
-      {Op::kGelu, "gelu", 1, false, false, {}},
-      {Op::kAdd, "add", 2, false, false, {}},
-      {Op::kSelectToken, "select_token", 1, false, false, {"index"}},
-      {Op::kMean, "mean", kOneOrMore, false, false, {}},
+      {Op::kConv2d, "conv2d", 1, P::kWeightAndOptionalBias, {"groups", "padding", "stride"}},
+      {Op::kBatchNorm, "batch_norm", 1, P::kWeightBiasAndStatistics, {"epsilon"}},
+      {Op::kMaxPool, "max_pool", 1, P::kNone, {"kernel", "padding", "stride"}},
+      {Op::kGlobalAveragePool, "global_average_pool", 1, P::kNone, {}},
+      {Op::kFlattenTokens, "flatten_tokens", 1, P::kNone, {}},
+      {Op::kPrependToken, "prepend_token", 1, P::kWeight, {}},
+      {Op::kAddParameter, "add_parameter", 1, P::kWeight, {}},
+      {Op::kMergePatches, "merge_patches", 1, P::kNone, {"height", "width"}},
+      {Op::kLayerNorm, "layer_norm", 1, P::kWeightAndBias, {"epsilon"}},
+      {Op::kLinear, "linear", 1, P::kWeightAndOptionalBias, {}},
+      {Op::kSplitWindows, "split_windows", 1, P::kNone, {"height", "shift", "width", "window"}},
+      {Op::kMergeWindows, "merge_windows", 1, P::kNone, {"height", "shift", "width", "window"}},
+      {Op::kSplitHeads, "split_heads", 1, P::kNone, {"heads", "part"}},
+      {Op::kTranspose, "transpose", 1, P::kNone, {}},
+      {Op::kMatmul, "matmul", 2, P::kNone, {}},
+      {Op::kScale, "scale", 1, P::kNone, {"factor"}},
+      {Op::kAddRelativePositionBias, "add_relative_position_bias", 1, P::kWeight, {"window"}},
+      {Op::kAddWindowMask, "add_window_mask", 1, P::kNone, {"height", "shift", "width", "window"}},
+      {Op::kSoftmax, "softmax", 1, P::kNone, {}},
+      {Op::kMergeHeads, "merge_heads", 1, P::kNone, {}},
+      {Op::kGelu, "gelu", 1, P::kNone, {}},
+      {Op::kRelu, "relu", 1, P::kNone, {}},
+      {Op::kAdd, "add", 2, P::kNone, {}},
+      {Op::kSelectToken, "select_token", 1, P::kNone, {"index"}},
+      {Op::kMeanTokens, "mean_tokens", 1, P::kNone, {}},
+      {Op::kMean, "mean", kOneOrMore, P::kNone, {}},
   };
   return *traits;
 }
@@ -61,6 +74,10 @@ class Validator {
   absl::Status Run() {
     CheckDimensions();
     for (const ParameterSpec& spec : graph_.parameters) CheckSpec(spec);
+    for (const auto& [index, segment] : graph_.transitions) {
+      if (index >= 0 && index < static_cast<int64_t>(graph_.blocks.size())) continue;
+      Add("segment '", segment.name, "' stands before block ", index, ", there are ", graph_.blocks.size(), " blocks");
+    }
     for (const Segment* segment : graph_.Segments()) CheckSegment(*segment);
     for (const ParameterSpec& spec : graph_.parameters) {
       if (!used_parameters_.count(spec.name)) Add("parameter '", spec.name, "' is used by no node");
@@ -123,8 +140,7 @@ class Validator {
         Add(Where(node), "reads value ", input, ", only 0 to ", index, " are made before it");
     }
     CheckAttributes(node, traits);
-    CheckParameter(node, "weight", node.weight, traits.weight, traits.weight);
-    CheckParameter(node, "bias", node.bias, traits.bias, node.op == Op::kLayerNorm);
+    CheckParameters(node, traits.parameters);
   }
 
   void CheckAttributes(const Node& node, const OpTraits& traits) {
@@ -135,6 +151,16 @@ class Validator {
     for (const auto& [key, value] : node.attributes) {
       if (!expected.count(key)) Add(Where(node), "has the attribute '", key, "', which its op does not take");
     }
+  }
+
+  void CheckParameters(const Node& node, Parameters parameters) {
+    const bool weight = parameters >= Parameters::kWeight,
+               statistics = parameters == Parameters::kWeightBiasAndStatistics;
+    CheckParameter(node, "weight", node.weight, weight, weight);
+    CheckParameter(node, "bias", node.bias, parameters >= Parameters::kWeightAndOptionalBias,
+                   parameters >= Parameters::kWeightAndBias);
+    CheckParameter(node, "mean", node.mean, statistics, statistics);
+    CheckParameter(node, "variance", node.variance, statistics, statistics);
   }
 
   void CheckParameter(const Node& node, const char* role, const std::string& name, bool allowed, bool required) {
@@ -173,13 +199,47 @@ double Node::Attribute(const std::string& key) const {
   return found->second;
 }
 
+std::vector<std::string> Node::ParameterNames() const {
+  std::vector<std::string> names;
+  for (const std::string* name : {&weight, &bias, &mean, &variance}) {
+    if (!name->empty()) names.push_back(*name);
+  }
+  return names;
+}
+
 int64_t ParameterSpec::numel() const { return Numel(shape); }
+
+const Segment* Graph::TransitionBefore(int index) const {
+  const auto found = transitions.find(index);
+  return found == transitions.end() ? nullptr : &found->second;
+}
 
 std::vector<const Segment*> Graph::Segments() const {
   std::vector<const Segment*> segments = {&stem};
-  for (const Segment& block : blocks) segments.push_back(&block);
+  for (size_t i = 0; i < blocks.size(); ++i) {
+    if (const Segment* transition = TransitionBefore(static_cast<int>(i))) segments.push_back(transition);
+    segments.push_back(&blocks[i]);
+  }
   segments.push_back(&head);
   return segments;
+}
+
+std::vector<Segment*> Graph::MutableSegments() {
+  std::vector<Segment*> segments;
+  for (const Segment* segment : Segments()) segments.push_back(const_cast<Segment*>(segment));
+  return segments;
+}
+
+std::vector<ParameterSpec> TrainedParameters(const Graph& graph) {
+  std::set<std::string> measured;
+  for (const Segment* segment : graph.Segments()) {
+    for (const Node& node : segment->nodes) measured.insert({node.mean, node.variance});
+  }
+  std::vector<ParameterSpec> trained;
+  for (const ParameterSpec& spec : graph.parameters) {
+    if (!measured.count(spec.name)) trained.push_back(spec);
+  }
+  return trained;
 }
 
 absl::Status ValidateGraph(const Graph& graph) { return Validator(graph).Run(); }

@@ -24,8 +24,17 @@ int SegmentBuilder::LayerNorm(const std::string& name, int x, int64_t channels, 
   return Add(std::move(node));
 }
 
-int SegmentBuilder::Parameter(const std::string& name, Op op, int x, std::vector<int64_t> shape) {
-  return Add({name, op, {x}, Spec(name, std::move(shape)), "", {}});
+int SegmentBuilder::BatchNorm(const std::string& name, int x, int64_t channels, double epsilon) {
+  Node node{name, Op::kBatchNorm, {x}, Spec(name + ".weight", {channels}), "", {{"epsilon", epsilon}}};
+  node.bias = Spec(name + ".bias", {channels});
+  node.mean = Spec(name + ".running_mean", {channels});
+  node.variance = Spec(name + ".running_var", {channels});
+  return Add(std::move(node));
+}
+
+int SegmentBuilder::Parameter(const std::string& name, Op op, int x, std::vector<int64_t> shape,
+                              std::map<std::string, double> attributes) {
+  return Add({name, op, {x}, Spec(name, std::move(shape)), "", std::move(attributes)});
 }
 
 int SegmentBuilder::Apply(const std::string& name, Op op, std::vector<int> inputs,

@@ -23,8 +23,11 @@ class SegmentBuilder {
              int64_t groups, bool bias);
   int Linear(const std::string& name, int x, int64_t in, int64_t out, bool bias);
   int LayerNorm(const std::string& name, int x, int64_t channels, double epsilon);
-  // A bare parameter, called as the node: kPrependToken, kAddParameter.
-  int Parameter(const std::string& name, Op op, int x, std::vector<int64_t> shape);
+  // With NAME.running_mean and NAME.running_var.
+  int BatchNorm(const std::string& name, int x, int64_t channels, double epsilon);
+  // A bare parameter, called as the node: kPrependToken, kAddParameter, kAddRelativePositionBias.
+  int Parameter(const std::string& name, Op op, int x, std::vector<int64_t> shape,
+                std::map<std::string, double> attributes = {});
   // A node without parameters.
   int Apply(const std::string& name, Op op, std::vector<int> inputs, std::map<std::string, double> attributes = {});
 

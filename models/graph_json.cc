@@ -1,6 +1,7 @@
-// A graph as JSON: {"name", "channels", "height", "width", "classes", "stem": SEGMENT, "blocks": [SEGMENT], "head":
-// SEGMENT, "parameters": [{"name", "shape"}]}; SEGMENT = {"name", "nodes": [{"name", "op", "inputs", "weight", "bias",
-// "attributes"}]}, of which the last three are left out where empty.
+// A graph as JSON: {"name", "channels", "height", "width", "classes", "stem": SEGMENT, "blocks": [SEGMENT],
+// "transitions": [{"before": the block's index, "segment": SEGMENT}], "head": SEGMENT, "parameters": [{"name",
+// "shape"}]}; SEGMENT = {"name", "nodes": [{"name", "op", "inputs", "weight", "bias", "mean", "variance",
+// "attributes"}]}. The transitions and what follows a node's inputs are left out where empty.
 #include <algorithm>
 #include <climits>
 #include <cstdint>
@@ -20,6 +21,8 @@ Json ToJson(const Node& node) {
   Json json = {{"name", node.name}, {"op", OpName(node.op)}, {"inputs", node.inputs}};
   if (!node.weight.empty()) json["weight"] = node.weight;
   if (!node.bias.empty()) json["bias"] = node.bias;
+  if (!node.mean.empty()) json["mean"] = node.mean;
+  if (!node.variance.empty()) json["variance"] = node.variance;
   if (!node.attributes.empty()) json["attributes"] = node.attributes;
   return json;
 }
@@ -116,7 +119,7 @@ class Object {
 
 absl::StatusOr<Node> ReadNode(const Json& json, const std::string& where) {
   QWT_ASSIGN_OR_RETURN(const Object object, Object::Make(json, where));
-  QWT_RETURN_IF_ERROR(object.AllowOnly({"name", "op", "inputs", "weight", "bias", "attributes"}));
+  QWT_RETURN_IF_ERROR(object.AllowOnly({"name", "op", "inputs", "weight", "bias", "mean", "variance", "attributes"}));
   Node node;
   std::string op;
   QWT_RETURN_IF_ERROR(object.Read("name", &node.name));
@@ -125,8 +128,10 @@ absl::StatusOr<Node> ReadNode(const Json& json, const std::string& where) {
   if (!found.ok()) return Wrong(object.Where("op"), absl::StrCat("is an ", found.status().message()));
   node.op = *found;
   QWT_RETURN_IF_ERROR(object.Read("inputs", &node.inputs));
-  if (object.Has("weight")) QWT_RETURN_IF_ERROR(object.Read("weight", &node.weight));
-  if (object.Has("bias")) QWT_RETURN_IF_ERROR(object.Read("bias", &node.bias));
+  for (const auto& [key, name] : {std::pair("weight", &node.weight), std::pair("bias", &node.bias),
+                                  std::pair("mean", &node.mean), std::pair("variance", &node.variance)}) {
+    if (object.Has(key)) QWT_RETURN_IF_ERROR(object.Read(key, name));
+  }
   if (object.Has("attributes")) {
     QWT_ASSIGN_OR_RETURN(const Object attributes, object.Child("attributes"));
     for (const auto& [key, value] : attributes.json().items()) {
@@ -149,10 +154,21 @@ absl::StatusOr<Segment> ReadSegment(const Json& json, const std::string& where) 
   return segment;
 }
 
+absl::Status ReadTransition(const Json& json, const std::string& where, Graph* graph) {
+  QWT_ASSIGN_OR_RETURN(const Object object, Object::Make(json, where));
+  QWT_RETURN_IF_ERROR(object.AllowOnly({"before", "segment"}));
+  int before = 0;
+  QWT_RETURN_IF_ERROR(object.Read("before", &before));
+  QWT_ASSIGN_OR_RETURN(const Object segment, object.Child("segment"));
+  QWT_ASSIGN_OR_RETURN(Segment transition, ReadSegment(segment.json(), object.Where("segment")));
+  if (graph->transitions.emplace(before, std::move(transition)).second) return absl::OkStatus();
+  return Wrong(object.Where("before"), absl::StrCat("is ", before, " as in another transition"));
+}
+
 absl::StatusOr<Graph> ReadGraph(const Json& json) {
   QWT_ASSIGN_OR_RETURN(const Object object, Object::Make(json, ""));
-  QWT_RETURN_IF_ERROR(
-      object.AllowOnly({"name", "channels", "height", "width", "classes", "stem", "blocks", "head", "parameters"}));
+  QWT_RETURN_IF_ERROR(object.AllowOnly(
+      {"name", "channels", "height", "width", "classes", "stem", "blocks", "transitions", "head", "parameters"}));
   Graph graph;
   QWT_RETURN_IF_ERROR(object.Read("name", &graph.name));
   QWT_RETURN_IF_ERROR(object.Read("channels", &graph.channels));
@@ -166,6 +182,11 @@ absl::StatusOr<Graph> ReadGraph(const Json& json) {
     graph.blocks.push_back(std::move(block));
     return absl::OkStatus();
   }));
+  if (object.Has("transitions")) {
+    QWT_RETURN_IF_ERROR(object.ForEach("transitions", [&](const Json& element, const std::string& where) {
+      return ReadTransition(element, where, &graph);
+    }));
+  }
   QWT_ASSIGN_OR_RETURN(const Object head, object.Child("head"));
   QWT_ASSIGN_OR_RETURN(graph.head, ReadSegment(head.json(), "head"));
   QWT_RETURN_IF_ERROR(object.ForEach("parameters", [&](const Json& element, const std::string& where) -> absl::Status {
@@ -181,10 +202,15 @@ absl::StatusOr<Graph> ReadGraph(const Json& json) {
 }  // namespace
 
 std::string GraphToJson(const Graph& graph) {
-  Json json = {{"name", graph.name},      {"channels", graph.channels}, {"height", graph.height},
-               {"width", graph.width},    {"classes", graph.classes},   {"stem", ToJson(graph.stem)},
-               {"blocks", Json::array()}, {"head", ToJson(graph.head)}, {"parameters", Json::array()}};
+  Json json = {{"name", graph.name},   {"channels", graph.channels}, {"height", graph.height},
+               {"width", graph.width}, {"classes", graph.classes},   {"stem", ToJson(graph.stem)}};
+  json["blocks"] = Json::array();
   for (const Segment& block : graph.blocks) json["blocks"].push_back(ToJson(block));
+  for (const auto& [before, segment] : graph.transitions) {
+    json["transitions"].push_back({{"before", before}, {"segment", ToJson(segment)}});
+  }
+  json["head"] = ToJson(graph.head);
+  json["parameters"] = Json::array();
   for (const ParameterSpec& spec : graph.parameters) {
     json["parameters"].push_back({{"name", spec.name}, {"shape", spec.shape}});
   }

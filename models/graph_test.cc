@@ -7,7 +7,7 @@
 namespace qwt {
 namespace {
 
-// Every op with attributes and every kind of parameter, in a few nodes.
+// Ops with attributes and every kind of parameter, in a few nodes.
 Graph SmallGraph() {
   Graph graph;
   graph.name = "small";
@@ -29,6 +29,25 @@ Graph SmallGraph() {
   return graph;
 }
 
+// The small graph with a batch_norm in its stem and a second block behind a transition.
+Graph GraphWithTransition() {
+  Graph graph = SmallGraph();
+  SegmentBuilder stem("stem", &graph);
+  graph.parameters.clear();
+  int x = stem.Conv2d("conv", SegmentBuilder::kInput, 3, 4, 2, 2, 0, 1, /*bias=*/true);
+  x = stem.BatchNorm("bn", x, 4, 1e-5);
+  x = stem.Apply("flatten", Op::kFlattenTokens, {x});
+  stem.Parameter("cls_token", Op::kPrependToken, x, {1, 1, 4});
+  graph.stem = stem.Build();
+  SegmentBuilder first("blocks.0", &graph), between("between", &graph);
+  first.LayerNorm("norm", SegmentBuilder::kInput, 4, 1e-6);
+  between.Apply("half", Op::kScale, {SegmentBuilder::kInput}, {{"factor", 0.5}});
+  graph.blocks = {first.Build(), {"blocks.1", {{"gelu", Op::kGelu, {0}, "", "", {}}}}};
+  graph.transitions[1] = between.Build();
+  graph.parameters.push_back({"head.weight", {5, 4}});
+  return graph;
+}
+
 std::string Error(const Graph& graph) {
   const absl::Status status = ValidateGraph(graph);
   EXPECT_TRUE(status.ok() || absl::IsInvalidArgument(status));
@@ -46,8 +65,10 @@ TEST(GraphTest, OpsHaveNamesThereAndBack) {
   EXPECT_STREQ(OpName(Op::kLayerNorm), "layer_norm");
   EXPECT_EQ(OpFromName("conv3d").status(),
             absl::InvalidArgumentError(
-                "unknown op 'conv3d'; there are: conv2d, flatten_tokens, prepend_token, add_parameter, layer_norm, "
-                "linear, split_heads, transpose, matmul, scale, softmax, merge_heads, gelu, add, select_token, mean"));
+                "unknown op 'conv3d'; there are: conv2d, batch_norm, max_pool, global_average_pool, flatten_tokens, "
+                "prepend_token, add_parameter, merge_patches, layer_norm, linear, split_windows, merge_windows, "
+                "split_heads, transpose, matmul, scale, add_relative_position_bias, add_window_mask, softmax, "
+                "merge_heads, gelu, relu, add, select_token, mean_tokens, mean"));
 }
 
 TEST(GraphTest, AttributeMustBeThere) {
@@ -61,7 +82,48 @@ TEST(GraphTest, SegmentsInOrder) {
   EXPECT_THAT(graph.Segments(), testing::ElementsAre(&graph.stem, &graph.blocks[0], &graph.head));
 }
 
-TEST(ValidateGraphTest, AcceptsAWholeGraph) { EXPECT_EQ(ValidateGraph(SmallGraph()), absl::OkStatus()); }
+TEST(GraphTest, ATransitionRunsBeforeItsBlockAndIsNone) {
+  Graph graph = GraphWithTransition();
+  EXPECT_THAT(graph.Segments(), testing::ElementsAre(&graph.stem, &graph.blocks[0], &graph.transitions.at(1),
+                                                     &graph.blocks[1], &graph.head));
+  EXPECT_THAT(graph.MutableSegments(), testing::ElementsAreArray(graph.Segments()));
+  EXPECT_EQ(graph.TransitionBefore(0), nullptr);
+  EXPECT_EQ(graph.TransitionBefore(1), &graph.transitions.at(1));
+}
+
+TEST(GraphTest, RunningStatisticsAreParametersButNotTrained) {
+  const Graph graph = GraphWithTransition();
+  EXPECT_THAT(graph.stem.nodes[1].ParameterNames(),
+              testing::ElementsAre("bn.weight", "bn.bias", "bn.running_mean", "bn.running_var"));
+  EXPECT_THAT(graph.stem.nodes[2].ParameterNames(), testing::IsEmpty());
+  std::vector<std::string> names;
+  for (const ParameterSpec& spec : TrainedParameters(graph)) names.push_back(spec.name);
+  EXPECT_THAT(names, testing::ElementsAre("conv.weight", "conv.bias", "bn.weight", "bn.bias", "cls_token",
+                                          "norm.weight", "norm.bias", "head.weight"));
+}
+
+TEST(ValidateGraphTest, AcceptsAWholeGraph) {
+  EXPECT_EQ(ValidateGraph(SmallGraph()), absl::OkStatus());
+  EXPECT_EQ(ValidateGraph(GraphWithTransition()), absl::OkStatus());
+}
+
+TEST(ValidateGraphTest, TransitionsAreCheckedToo) {
+  Graph graph = GraphWithTransition();
+  graph.transitions.at(1).nodes[0].name = "gelu";
+  EXPECT_EQ(Error(graph), "graph 'small': two nodes have the name 'gelu'");
+  graph = GraphWithTransition();
+  graph.transitions[2] = {"late", {}};
+  EXPECT_EQ(Error(graph), "graph 'small': segment 'late' stands before block 2, there are 2 blocks");
+}
+
+TEST(ValidateGraphTest, RunningStatisticsBelongToBatchNormAlone) {
+  Graph graph = GraphWithTransition();
+  graph.stem.nodes[1].mean = "";
+  graph.stem.nodes[2].variance = "bn.running_mean";
+  EXPECT_EQ(Error(graph),
+            "graph 'small': node 'bn' (batch_norm): has no mean\n"
+            "  node 'flatten' (flatten_tokens): has the variance 'bn.running_mean', which its op does not take");
+}
 
 struct Violation {
   const char* name;
@@ -176,6 +238,27 @@ TEST(GraphJsonTest, TheTextIsStable) {
             R"("parameters":[{"name":"conv.weight","shape":[4,3,2,2]}]})");
 }
 
+TEST(GraphJsonTest, TransitionsAndRunningStatistics) {
+  const Graph graph = GraphWithTransition();
+  const std::string json = GraphToJson(graph);
+  EXPECT_THAT(json, testing::HasSubstr(R"("weight":"bn.weight","bias":"bn.bias","mean":"bn.running_mean",)"
+                                       R"("variance":"bn.running_var","attributes":{"epsilon":1e-05}})"));
+  EXPECT_THAT(json,
+              testing::HasSubstr(R"("transitions":[{"before":1,"segment":{"name":"between","nodes":[{"name":"half",)"
+                                 R"("op":"scale","inputs":[0],"attributes":{"factor":0.5}}]}}],"head":)"));
+  const auto back = GraphFromJson(json);
+  ASSERT_TRUE(back.ok()) << back.status();
+  EXPECT_EQ(GraphToJson(*back), json);
+  EXPECT_EQ(back->stem.nodes[1].variance, "bn.running_var");
+  EXPECT_EQ(back->TransitionBefore(1)->name, "between");
+  const std::string transition =
+      json.substr(json.find("{\"before\""), json.find("],\"head\"") - json.find("{\"before\""));
+  std::string twice = json;
+  twice.insert(twice.find("],\"head\""), "," + transition);
+  EXPECT_EQ(GraphFromJson(twice).status(),
+            absl::InvalidArgumentError("graph JSON: transitions[1].before is 1 as in another transition"));
+}
+
 // The error after `from` in the small graph's JSON became `to`.
 std::string ErrorAfter(const std::string& from, const std::string& to) {
   std::string json = GraphToJson(SmallGraph());
@@ -190,8 +273,8 @@ TEST(GraphJsonTest, ErrorsTellThePlace) {
   EXPECT_EQ(ErrorAfter("\"classes\":5", "\"classes\":\"5\""), "graph JSON: classes must be an integer, is \"5\"");
   EXPECT_EQ(ErrorAfter("\"classes\":5,", ""), "graph JSON: classes is missing");
   EXPECT_EQ(ErrorAfter("\"classes\":5,", "\"classes\":5,\"class\":5,"),
-            "graph JSON: class is unknown; allowed are name, channels, height, width, classes, stem, blocks, head, "
-            "parameters");
+            "graph JSON: class is unknown; allowed are name, channels, height, width, classes, stem, blocks, "
+            "transitions, head, parameters");
   EXPECT_EQ(ErrorAfter("\"name\":\"norm\"", "\"name\":null"),
             "graph JSON: blocks[0].nodes[0].name must be a string, is null");
   EXPECT_EQ(ErrorAfter("\"inputs\":[0,1]", "\"inputs\":[0,1.5]"),

@@ -14,6 +14,7 @@ using testing::ElementsAre;
 using testing::EndsWith;
 using testing::HasSubstr;
 using testing::IsEmpty;
+using testing::StartsWith;
 
 std::string ErrorOf(const std::string& network, const std::vector<std::string>& overrides = {},
                     const std::vector<std::string>& weights = {}) {
@@ -86,10 +87,7 @@ TEST(InspectRequestTest, AllThatIsWrongAtOnce) {
 TEST(InspectRequestTest, AConfigWithoutAModel) {
   const std::string path = TestFolder("without") + "/a.yaml";
   MakeFile(path, "name: a\n");
-  EXPECT_EQ(ErrorOf(path), path +
-                               ":1: model.name: is missing, must be one of deit_base, deit_base_distilled, "
-                               "deit_small, deit_small_distilled, deit_tiny, deit_tiny_distilled, vit, vit_base, "
-                               "vit_small");
+  EXPECT_THAT(ErrorOf(path), StartsWith(path + ":1: model.name: is missing, must be one of deit_base, "));
 }
 
 }  // namespace

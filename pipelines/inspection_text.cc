@@ -47,12 +47,18 @@ std::string SegmentTable(const NetworkInspection& network) {
   return TextTable(columns, rows);
 }
 
+// Most sites are called as their parameter; twice the name would make lines too long.
+std::string SiteText(const ParameterInspection& parameter) {
+  if (parameter.site.empty()) return "-";
+  return parameter.site == parameter.name ? "=" : parameter.site;
+}
+
 std::string ParameterTable(const NetworkInspection& network) {
   const bool ranges = !network.weights.empty();
   std::vector<Row> rows = {{"parameter", "shape", "site"}};
   if (ranges) rows[0].insert(rows[0].end(), {"min", "max"});
   for (const ParameterInspection& parameter : network.parameters) {
-    rows.push_back({parameter.name, ShapeText(parameter.shape), parameter.site.empty() ? "-" : parameter.site});
+    rows.push_back({parameter.name, ShapeText(parameter.shape), SiteText(parameter)});
     if (ranges) {
       rows.back().insert(rows.back().end(), {ValueText(parameter.range->first), ValueText(parameter.range->second)});
     }

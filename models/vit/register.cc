@@ -48,7 +48,9 @@ Schema MakeSchema(const VitConfig& defaults) {
       dimension("width", "Channels of a token; divisible by heads.", defaults.width, 65536),
       dimension("depth", "Blocks.", defaults.depth, 1024),
       dimension("heads", "Attention heads of a block.", defaults.heads, 65536),
-      dimension("mlp_ratio", "Hidden channels of the MLP over width.", defaults.mlp_ratio, 64),
+      Option::Double("mlp_ratio", "Hidden channels of the MLP over width.")
+          .Range(0, 64)
+          .Default(absl::StrCat(defaults.mlp_ratio)),
       dimension("classes", "Classes.", defaults.classes, 1000000),
       flag("qkv_bias", "Whether the query, key and value have a bias.", defaults.qkv_bias),
       flag("distilled", "A distillation token with its own head; the logits are the mean of both.", defaults.distilled),
@@ -63,7 +65,7 @@ absl::StatusOr<Graph> Create(const std::string& name, const Options& options) {
   config.width = options.Int("width");
   config.depth = options.Int("depth");
   config.heads = options.Int("heads");
-  config.mlp_ratio = options.Int("mlp_ratio");
+  config.mlp_ratio = options.Double("mlp_ratio");
   config.classes = options.Int("classes");
   config.qkv_bias = options.Bool("qkv_bias");
   config.distilled = options.Bool("distilled");
@@ -76,6 +78,10 @@ absl::StatusOr<Graph> Create(const std::string& name, const Options& options) {
   if (config.width % config.heads != 0) {
     problems.Add(options.Where("heads"),
                  absl::StrCat("must divide width, is ", config.heads, " for width ", config.width));
+  }
+  if (config.width * config.mlp_ratio < 1) {
+    problems.Add(options.Where("mlp_ratio"),
+                 absl::StrCat("leaves no hidden channels, is ", config.mlp_ratio, " for width ", config.width));
   }
   if (!problems.empty()) return problems.ToStatus();
   return BuildVit(name, config);

@@ -17,7 +17,7 @@ absl::StatusOr<Graph> Create(const std::string& name, const std::string& yaml) {
 
 TEST(VitOptionsTest, EveryDimensionIsAnOption) {
   const auto graph = Create("vit",
-                            "image: 24\npatch: 4\nwidth: 20\ndepth: 2\nheads: 5\nmlp_ratio: 3\nclasses: 7\n"
+                            "image: 24\npatch: 4\nwidth: 20\ndepth: 2\nheads: 5\nmlp_ratio: 2.97\nclasses: 7\n"
                             "qkv_bias: false\ndistilled: true\nepsilon: 1e-5\n");
   ASSERT_TRUE(graph.ok()) << graph.status();
   EXPECT_EQ(ValidateGraph(*graph), absl::OkStatus());
@@ -29,7 +29,7 @@ TEST(VitOptionsTest, EveryDimensionIsAnOption) {
   for (const ParameterSpec& spec : graph->parameters) shapes[spec.name] = spec.shape;
   EXPECT_EQ(shapes["patch_embed.proj.weight"], (std::vector<int64_t>{20, 3, 4, 4}));
   EXPECT_EQ(shapes["pos_embed"], (std::vector<int64_t>{1, 38, 20}));
-  EXPECT_EQ(shapes["blocks.1.mlp.fc1.weight"], (std::vector<int64_t>{60, 20}));
+  EXPECT_EQ(shapes["blocks.1.mlp.fc1.weight"], (std::vector<int64_t>{59, 20}));  // 59.4
   EXPECT_EQ(shapes["head_dist.weight"], (std::vector<int64_t>{7, 20}));
   EXPECT_EQ(shapes.count("blocks.0.attn.qkv.bias"), 0);
   for (const Node& node : graph->blocks[0].nodes) {
@@ -52,6 +52,8 @@ TEST(VitOptionsTest, ImpossibleCombinationsNameBothValuesAndTheLine) {
 }
 
 TEST(VitOptionsTest, DimensionsAreAtLeastOne) {
+  EXPECT_EQ(Create("vit", "width: 6\nmlp_ratio: 0.1\n").status(),
+            absl::InvalidArgumentError("a.yaml:2: mlp_ratio: leaves no hidden channels, is 0.1 for width 6"));
   EXPECT_TRUE(absl::IsInvalidArgument(Create("vit", "depth: 0\n").status()));
   EXPECT_TRUE(absl::IsInvalidArgument(Create("vit", "heads: 0\n").status()));
 }

@@ -40,7 +40,7 @@ int AddAttention(const std::string& name, int x, const VitConfig& config, Segmen
 
 Segment BuildBlock(const std::string& name, const VitConfig& config, Graph* graph) {
   SegmentBuilder block(name, graph);
-  const int64_t hidden = config.width * config.mlp_ratio;
+  const int64_t hidden = static_cast<int64_t>(config.width * config.mlp_ratio);
   int x = block.LayerNorm(name + ".norm1", SegmentBuilder::kInput, config.width, config.epsilon);
   x = AddAttention(name + ".attn", x, config, &block);
   const int middle = block.Apply(name + ".add1", Op::kAdd, {SegmentBuilder::kInput, x});

@@ -15,7 +15,7 @@ struct VitConfig {
   int64_t width = 384;  // channels of a token; divisible by heads
   int64_t depth = 12;   // blocks
   int64_t heads = 6;
-  int64_t mlp_ratio = 4;  // hidden channels of the MLP over width
+  double mlp_ratio = 4;  // hidden channels of the MLP over width
   int64_t classes = 1000;
   bool qkv_bias = true;
   bool distilled = false;  // a second token and head; the logits are the mean of both heads'

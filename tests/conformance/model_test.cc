@@ -14,11 +14,25 @@
 namespace qwt {
 namespace {
 
-// Small values for the dimensions that networks share; each takes those it has an option for.
-const std::map<std::string, std::string>& SmallDimensions() {
-  static const auto* dimensions = new std::map<std::string, std::string>{
-      {"image", "32"}, {"patch", "8"}, {"width", "24"}, {"depth", "2"}, {"heads", "3"}, {"classes", "7"}};
-  return *dimensions;
+// Small values for the dimensions that networks share; each takes those it has an option for, as its type says.
+std::string SmallDimension(const Option& option) {
+  static const auto* numbers =
+      new std::map<std::string, std::string>{{"image", "32"}, {"patch", "8"}, {"window", "2"}, {"width", "24"},
+                                             {"depth", "2"},  {"heads", "3"}, {"classes", "7"}};
+  static const auto* lists =
+      new std::map<std::string, std::string>{{"depths", "[2, 1]"}, {"heads", "[3, 6]"}, {"blocks", "[1, 2]"}};
+  const auto& values = option.type == OptionType::kInts ? *lists : *numbers;
+  const auto found = values.find(option.name);
+  return found == values.end() ? "" : option.name + ": " + found->second + "\n";
+}
+
+// Leaves those alone that are well above zero, as variances are.
+void MakeVariancesPositive(const Graph& graph, TensorMap* parameters) {
+  for (const Segment* segment : graph.Segments()) {
+    for (const Node& node : segment->nodes) {
+      if (!node.variance.empty()) (*parameters)[node.variance] = parameters->at(node.variance).abs().clamp_min(0.3);
+    }
+  }
 }
 
 std::vector<std::string> Names() {
@@ -35,10 +49,7 @@ class ModelTest : public testing::TestWithParam<std::string> {
     std::string yaml = "{}\n";
     if (small) {
       yaml = "";
-      for (const Option& option : (*component)->schema.options) {
-        const auto found = SmallDimensions().find(option.name);
-        if (found != SmallDimensions().end()) yaml += option.name + ": " + found->second + "\n";
-      }
+      for (const Option& option : (*component)->schema.options) yaml += SmallDimension(option);
     }
     const auto node = ParseConfig(yaml, "test");
     if (!node.ok()) return node.status();
@@ -56,6 +67,7 @@ class ModelTest : public testing::TestWithParam<std::string> {
     for (const ParameterSpec& spec : graph_.parameters) {
       parameters_[spec.name] = at::randn(spec.shape, generator, at::kFloat) * 0.2;
     }
+    MakeVariancesPositive(graph_, &parameters_);
     images_ = at::randn({5, graph_.channels, graph_.height, graph_.width}, generator, at::kFloat);
   }
 
@@ -125,6 +137,7 @@ TEST_P(ModelTest, EveryParameterReachesTheLogits) {
     TensorMap changed = parameters_;
     auto generator = at::detail::createCPUGenerator(2);
     changed[spec.name] = parameters_[spec.name] + at::randn(spec.shape, generator, at::kFloat);
+    MakeVariancesPositive(graph_, &changed);
     EXPECT_GT((Logits(changed, images_) - logits).abs().max().item<float>(), 1e-3) << spec.name;
   }
 }
@@ -138,11 +151,12 @@ TEST_P(ModelTest, ParametersOfItsShapesFit) {
 INSTANTIATE_TEST_SUITE_P(All, ModelTest, testing::ValuesIn(Names()),
                          [](const testing::TestParamInfo<std::string>& info) { return info.param; });
 
-TEST(ModelRegistryTest, HoldsTheTokenNetworks) {
+TEST(ModelRegistryTest, HoldsThePublishedNetworks) {
   const std::vector<std::string> names = Names();
   const std::set<std::string> registered(names.begin(), names.end());
   for (const char* name : {"vit", "vit_small", "vit_base", "deit_tiny", "deit_small", "deit_base",
-                           "deit_tiny_distilled", "deit_small_distilled", "deit_base_distilled"}) {
+                           "deit_tiny_distilled", "deit_small_distilled", "deit_base_distilled", "swin", "swin_tiny",
+                           "swin_small", "resnet", "resnet18", "resnet50", "resnet101"}) {
     EXPECT_TRUE(registered.count(name)) << name;
   }
 }

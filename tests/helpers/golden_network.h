@@ -1,4 +1,4 @@
-// One of the small ViT networks of tests/golden/networks with what the official QwT code computed on it.
+// One of the small networks of tests/golden/networks with what the official QwT code computed on it.
 #pragma once
 
 #include <string>
@@ -13,16 +13,16 @@ struct GoldenNetwork {
   Graph graph;
   TensorMap parameters;    // as published, before any rewrite
   TensorMap figures;       // float/…, ptq/…, site/…, fit/…, qwt/…
-  at::Tensor calibration;  // float32 [64, 3, 32, 32], normalised; calibration uses the first 16
-  at::Tensor evaluation;   // float32 [16, 3, 32, 32]
+  at::Tensor calibration;  // float32 [64, 3, height, width], normalised; calibration uses the first 16
+  at::Tensor evaluation;   // float32 [16, 3, height, width]
   int weight_bits, activation_bits;
 
   const at::Tensor& Figure(const std::string& name) const;  // must be there
   bool Has(const std::string& figure) const { return figures.count(figure) > 0; }
 };
 
-// name: "vit_w4a4", "vit_w6a6", "vit_w3a3_start1" or "deit_distilled_w4a4". Ends the test program where a file cannot
-// be read.
+// name: of a file with figures: "vit_w4a4", "swin_w6a6", "resnet_bottleneck_w4a4". Ends the test program where a file
+// cannot be read.
 GoldenNetwork LoadGoldenNetwork(const std::string& name);
 
 // max |a - b| / max |b|.

@@ -1,9 +1,11 @@
-// The published ViTs and DeiTs against timm 0.4.12 at full size: names, shapes and counts of all, the figures of every
-// block of some.
+// The thirteen published networks at full size against timm 0.4.12 and torchvision: names, shapes, counts, the figures
+// of every block and the logits.
 #include <cmath>
 #include <fstream>
+#include <functional>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <numeric>
 
 #include "ATen/TensorOperators.h"
 #include "ATen/ops/empty.h"
@@ -51,14 +53,16 @@ at::Tensor Formula(const std::string& name, at::IntArrayRef shape, double centre
   return tensor;
 }
 
-at::Tensor FormulaParameter(const std::string& name, const std::vector<int64_t>& shape, char kind) {
+// fullsize.json, "kinds".
+at::Tensor FormulaParameter(const std::string& name, const std::vector<int64_t>& shape, const std::string& kind) {
   int64_t fan_in = 1;
   for (size_t i = 1; i < shape.size(); ++i) fan_in *= shape[i];
-  if (kind == 'W') return Formula(name, shape, 0, std::sqrt(3.0 / static_cast<double>(fan_in)));
-  return Formula(name, shape, kind == 'G' ? 1 : 0, kind == 'G' ? 0.5 : 0.1);
+  if (kind == "W") return Formula(name, shape, 0, std::sqrt(3.0 / static_cast<double>(fan_in)));
+  const Json& figures = Golden().at("formula").at("kinds").at(kind);
+  return Formula(name, shape, figures.at("c"), figures.at("a"));
 }
 
-class FullsizeTest : public testing::TestWithParam<const char*> {};
+class FullsizeTest : public testing::TestWithParam<std::string> {};
 
 TEST_P(FullsizeTest, NamesShapesAndCounts) {
   const Json& golden = Golden().at("models").at(GetParam());
@@ -77,19 +81,21 @@ TEST_P(FullsizeTest, NamesShapesAndCounts) {
   }
   EXPECT_EQ(parameters, golden.at("parameters").get<int64_t>());
   EXPECT_EQ(macs, golden.at("macs").at("total").get<int64_t>());
+  int64_t all = 0;
+  for (const ParameterSpec& spec : graph.parameters) all += spec.numel();
+  EXPECT_EQ(all, parameters + golden.at("float_buffers").get<int64_t>());
 }
 
-INSTANTIATE_TEST_SUITE_P(All, FullsizeTest,
-                         testing::Values("vit_small", "vit_base", "deit_tiny", "deit_small", "deit_base",
-                                         "deit_tiny_distilled", "deit_small_distilled", "deit_base_distilled"),
-                         [](const testing::TestParamInfo<const char*>& info) { return std::string(info.param); });
-
-// `golden`: [module, shape, mean, std, four elements]. `name` in messages.
-void ExpectFigures(const at::Tensor& output, const Json& golden, const std::string& name) {
+// `golden`: [module, shape, mean, std, four elements].
+void ExpectFigures(const at::Tensor& output, const Json& golden) {
+  const std::string name = golden[0];
   const double std = golden[3].get<double>();
   const at::Tensor flat = output.flatten();
+  const std::vector<int64_t> shape = golden[1];
   const int64_t count = flat.numel();
-  ASSERT_EQ(output.sizes(), at::IntArrayRef(golden[1].get<std::vector<int64_t>>())) << name;
+  // A pooled image is [1, C, 1, 1] there.
+  ASSERT_EQ(output.sizes(), at::IntArrayRef(shape).slice(0, output.dim())) << name;
+  ASSERT_EQ(count, std::accumulate(shape.begin(), shape.end(), int64_t{1}, std::multiplies<int64_t>())) << name;
   EXPECT_NEAR(flat.to(at::kDouble).mean().item<double>(), golden[2].get<double>(), 1e-5 * std) << name;
   EXPECT_NEAR(flat.to(at::kDouble).std(/*unbiased=*/false).item<double>(), std, 1e-5 * std) << name;
   const int64_t indices[] = {0, count / 3, 2 * count / 3, count - 1};
@@ -98,30 +104,38 @@ void ExpectFigures(const at::Tensor& output, const Json& golden, const std::stri
   }
 }
 
-class FullsizeFiguresTest : public testing::TestWithParam<const char*> {};
+// What our node or segment is called among the reference's modules.
+std::string ModuleOf(const std::string& name) {
+  static const auto* modules = new std::map<std::string, std::string>{
+      {"patch_embed.flatten", "patch_embed"}, {"patch_embed.norm", "patch_embed"}, {"pos_embed", "pos_drop"}};
+  const auto found = modules->find(name);
+  return found == modules->end() ? name : found->second;
+}
 
-TEST_P(FullsizeFiguresTest, EveryBlockAndTheLogits) {
+TEST_P(FullsizeTest, EveryBlockAndTheLogits) {
   const Json& golden = Golden().at("models").at(GetParam());
   const Graph graph = Published(GetParam());
   TensorMap parameters;
   for (const Json& tensor : golden.at("tensors")) {
-    parameters[tensor[0]] = FormulaParameter(tensor[0], tensor[1], tensor[2].get<std::string>()[0]);
+    parameters[tensor[0]] = FormulaParameter(tensor[0], tensor[1], tensor[2]);
   }
   ASSERT_EQ(CheckParameters(parameters, graph), absl::OkStatus());
-  std::map<std::string, Json> figures;
-  for (const Json& output : golden.at("outputs")) figures[output[0]] = output;
-
-  const auto executor = MakeFloatExecutor(parameters);
+  std::map<std::string, at::Tensor> made;  // by module
   at::Tensor value = Formula("input", {1, 3, 224, 224}, 0, 2);
   for (const Segment* segment : graph.Segments()) {
-    const auto output = executor->Run(*segment, value);
+    const auto output = RunNodes(*segment, value, [&](const Node& node, const std::vector<at::Tensor>& inputs) {
+      return made[ModuleOf(node.name)] = EvaluateNode(node, inputs, parameters);
+    });
     ASSERT_TRUE(output.ok()) << output.status();
-    value = *output;
-    if (segment == &graph.head) break;
-    ExpectFigures(value, figures.at(segment == &graph.stem ? "pos_drop" : segment->name), segment->name);
+    value = made[segment->name] = *output;
+  }
+  for (const Json& output : golden.at("outputs")) {
+    ASSERT_TRUE(made.count(output[0])) << output[0];
+    ExpectFigures(made.at(output[0]), output);
   }
   const Json& logits = golden.at("logits");
   const double std = logits.at("std").get<double>();
+  EXPECT_NEAR(value.to(at::kDouble).std(/*unbiased=*/false).item<double>(), std, 1e-4 * std);
   EXPECT_EQ(value.argmax().item<int64_t>(), logits.at("argmax").get<int64_t>());
   for (int i = 0; i < 8; ++i) {
     EXPECT_NEAR(value[0][i].item<double>(), logits.at("first8")[i].get<double>(), 1e-4 * std);
@@ -129,8 +143,15 @@ TEST_P(FullsizeFiguresTest, EveryBlockAndTheLogits) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(All, FullsizeFiguresTest, testing::Values("deit_tiny_distilled", "vit_small"),
-                         [](const testing::TestParamInfo<const char*>& info) { return std::string(info.param); });
+std::vector<std::string> Names() {
+  std::vector<std::string> names;
+  for (const auto& [name, model] : Golden().at("models").items()) names.push_back(name);
+  return names;
+}
+
+INSTANTIATE_TEST_SUITE_P(All, FullsizeTest, testing::ValuesIn(Names()), [](const auto& info) { return info.param; });
+
+TEST(FullsizeNamesTest, AllThirteen) { EXPECT_EQ(Names().size(), 13); }
 
 }  // namespace
 }  // namespace qwt
