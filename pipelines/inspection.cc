@@ -16,7 +16,7 @@ namespace {
 
 std::vector<ParameterSpec> SpecsOf(const Graph& graph, const std::set<std::string>& names) {
   std::vector<ParameterSpec> specs;
-  for (const ParameterSpec& spec : graph.parameters) {
+  for (const ParameterSpec& spec : TrainedParameters(graph)) {
     if (names.count(spec.name)) specs.push_back(spec);
   }
   return specs;
@@ -54,8 +54,9 @@ SegmentInspection Totals(const Graph& graph, const std::vector<SegmentInspection
     totals.weight_sites += segment.weight_sites;
     totals.activation_sites += segment.activation_sites;
   }
-  for (const ParameterSpec& spec : graph.parameters) totals.parameters += spec.numel();
-  totals.size_mb = SizesOf(graph, graph.parameters);
+  const std::vector<ParameterSpec> trained = TrainedParameters(graph);
+  for (const ParameterSpec& spec : trained) totals.parameters += spec.numel();
+  totals.size_mb = SizesOf(graph, trained);
   return totals;
 }
 

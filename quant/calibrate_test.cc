@@ -33,6 +33,7 @@ std::unique_ptr<QuantMethod> RepqVit(const GoldenNetwork& network) {
 }
 
 struct Quantized {
+  Graph graph;
   TensorMap parameters;
   QuantPlan plan;
 };
@@ -40,15 +41,15 @@ struct Quantized {
 // Calibration on the given micro-batches, the rewrite, and the second search of the rewritten weights.
 Quantized Quantize(const GoldenNetwork& network, const QuantMethod& method, const std::vector<at::Tensor>& batches,
                    Communicator& comm, int threads) {
-  Quantized result{network.parameters, {}};
+  Quantized result{network.graph, network.parameters, {}};
   const auto specs = method.Specs(network.graph);
   EXPECT_TRUE(specs.ok()) << specs.status();
   auto plan = Calibrate(network.graph, network.parameters, *specs, batches, comm, threads, {});
   EXPECT_TRUE(plan.ok()) << plan.status();
   if (!plan.ok()) return result;
   result.plan = *std::move(plan);
-  EXPECT_EQ(method.Rewrite(network.graph, &result.parameters, &result.plan), absl::OkStatus());
-  EXPECT_EQ(SolveWeights(network.graph, result.parameters, *specs, threads, &result.plan), absl::OkStatus());
+  EXPECT_EQ(method.Rewrite(&result.graph, &result.parameters, &result.plan), absl::OkStatus());
+  EXPECT_EQ(SolveWeights(result.graph, result.parameters, *specs, threads, &result.plan), absl::OkStatus());
   EXPECT_EQ(result.plan.size(), specs->size());
   return result;
 }
@@ -60,9 +61,9 @@ void ExpectErrorOfTheReference(const std::string& name) {
   const GoldenNetwork network = LoadGoldenNetwork(name);
   const auto comm = MakeLocalCommunicator();
   const Quantized quantized = Quantize(network, *RepqVit(network), {network.calibration.slice(0, 0, 16)}, *comm, 1);
-  const auto executor = MakeFakeQuantExecutor(network.graph, quantized.parameters, quantized.plan);
+  const auto executor = MakeFakeQuantExecutor(quantized.graph, quantized.parameters, quantized.plan);
   ASSERT_TRUE(executor.ok()) << executor.status();
-  const auto logits = RunGraph(network.graph, **executor, network.evaluation);
+  const auto logits = RunGraph(quantized.graph, **executor, network.evaluation);
   ASSERT_TRUE(logits.ok()) << logits.status();
   const at::Tensor& expected = network.Figure("float/logits");
   const double ratio = MeanSquaredError(*logits, expected) / MeanSquaredError(network.Figure("ptq/logits"), expected);
@@ -75,6 +76,8 @@ TEST(CalibrateTest, ChainOfVitAt4Bits) { ExpectErrorOfTheReference("vit_w4a4"); 
 TEST(CalibrateTest, ChainOfVitAt6Bits) { ExpectErrorOfTheReference("vit_w6a6"); }
 TEST(CalibrateTest, ChainOfVitAt3Bits) { ExpectErrorOfTheReference("vit_w3a3_start1"); }
 TEST(CalibrateTest, ChainOfDistilledDeitAt4Bits) { ExpectErrorOfTheReference("deit_distilled_w4a4"); }
+TEST(CalibrateTest, ChainOfSwinAt4Bits) { ExpectErrorOfTheReference("swin_w4a4"); }
+TEST(CalibrateTest, ChainOfSwinAt6Bits) { ExpectErrorOfTheReference("swin_w6a6"); }
 
 // The reference's own scales and rewritten parameters: only its products, not ours, lie in between.
 TEST(CalibrateTest, ExecutorWithTheReferencesPlan) {

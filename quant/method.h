@@ -18,11 +18,9 @@ class QuantMethod {
   virtual ~QuantMethod() = default;
   // What each site gets while calibrating. InvalidArgument for a network the method cannot quantise, saying why.
   virtual absl::StatusOr<QuantSpecs> Specs(const Graph& graph) const = 0;
-  // After calibration: may change parameters and sites. A weight site whose weight it changed is erased from the plan;
-  // SolveWeights fills it again.
-  virtual absl::Status Rewrite(const Graph& graph, TensorMap* parameters, QuantPlan* plan) const {
-    return absl::OkStatus();
-  }
+  // After calibration: may change parameters and sites, and give a layer a bias that it lacks. A weight site whose
+  // weight it changed is erased from the plan; SolveWeights fills it again.
+  virtual absl::Status Rewrite(Graph* graph, TensorMap* parameters, QuantPlan* plan) const { return absl::OkStatus(); }
 };
 
 // Every method's schema holds weight_bits and activation_bits (2 to 8).

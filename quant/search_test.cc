@@ -70,6 +70,7 @@ void ExpectRecordedSites(const std::string& name, int expected_sites) {
 
 TEST(SearchTest, RecordedSitesOfVitAt4Bits) { ExpectRecordedSites("vit_w4a4", 13); }
 TEST(SearchTest, RecordedSitesOfVitAt6Bits) { ExpectRecordedSites("vit_w6a6", 4); }
+TEST(SearchTest, RecordedSitesOfSwinAt4Bits) { ExpectRecordedSites("swin_w4a4", 4); }
 TEST(SearchTest, RecordedSitesOfVitAt3Bits) { ExpectRecordedSites("vit_w3a3_start1", 3); }
 
 TEST(SearchTest, PositionsInFloat32AsTorchHasThem) {

@@ -20,15 +20,25 @@ int Readers(const Segment& segment, int value) {
   return readers;
 }
 
-SiteRole InputRole(const Segment& segment, bool in_block, const Node& node, bool left) {
-  const Node* producer = Producer(segment, node);
-  if (node.op == Op::kMatmul) {
-    return left && producer != nullptr && producer->op == Op::kSoftmax ? SiteRole::kSoftmaxOperand
-                                                                       : SiteRole::kMatmulOperand;
+// Moves whole tokens, so that channels stay what they are.
+bool IsTokenReshuffle(const Node& node) { return node.op == Op::kSplitWindows || node.op == Op::kMergeWindows; }
+
+// The LayerNorm whose tokens the node reads, where nothing else does; null if there is none.
+const Node* SoleLayerNorm(const Segment& segment, const Node& node) {
+  const Node* reader = &node;
+  while (true) {
+    const Node* producer = Producer(segment, *reader);
+    if (producer == nullptr || Readers(segment, reader->inputs[0]) != 1) return nullptr;
+    if (producer->op == Op::kLayerNorm) return producer;
+    if (!IsTokenReshuffle(*producer)) return nullptr;
+    reader = producer;
   }
-  const bool normalized = in_block && node.op == Op::kLinear && producer != nullptr && producer->op == Op::kLayerNorm &&
-                          Readers(segment, node.inputs[0]) == 1;
-  return normalized ? SiteRole::kNormalizedInput : SiteRole::kInput;
+}
+
+SiteRole OperandRole(const Segment& segment, const Node& node, bool left) {
+  const Node* producer = Producer(segment, node);
+  return left && producer != nullptr && producer->op == Op::kSoftmax ? SiteRole::kSoftmaxOperand
+                                                                     : SiteRole::kMatmulOperand;
 }
 
 void AddSites(const Segment& segment, const Graph& graph, std::vector<Site>* sites) {
@@ -37,8 +47,10 @@ void AddSites(const Segment& segment, const Graph& graph, std::vector<Site>* sit
     const bool at_border = (in_stem && node.op == Op::kConv2d) || (in_head && node.op == Op::kLinear);
     const std::vector<std::string> inputs = InputSites(node);
     for (size_t i = 0; i < inputs.size(); ++i) {
-      Site site{inputs[i], InputRole(segment, !in_stem && !in_head, node, i == 0), at_border, &node};
-      if (site.role == SiteRole::kNormalizedInput) site.layer_norm = Producer(segment, node);
+      Site site{inputs[i], SiteRole::kInput, at_border, &node};
+      if (node.op == Op::kMatmul) site.role = OperandRole(segment, node, i == 0);
+      if (node.op == Op::kLinear && !in_stem && !in_head) site.layer_norm = SoleLayerNorm(segment, node);
+      if (site.layer_norm != nullptr) site.role = SiteRole::kNormalizedInput;
       sites->push_back(site);
     }
     if (HasWeightSite(node)) sites->push_back({WeightSite(node), SiteRole::kWeight, at_border, &node});

@@ -12,7 +12,7 @@ namespace qwt {
 enum class SiteRole {
   kWeight,           // of a linear or a convolution
   kInput,            // of a linear or a convolution
-  kNormalizedInput,  // of a linear in a block that alone reads a LayerNorm
+  kNormalizedInput,  // of a linear outside stem and head that alone reads a LayerNorm, if need be window by window
   kMatmulOperand,    // of a product of two values
   kSoftmaxOperand,   // the left one, where it is a softmax
 };

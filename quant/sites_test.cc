@@ -58,5 +58,25 @@ TEST(SitesTest, NormalizedOnlyWhereNothingElseReadsTheLayerNorm) {
   EXPECT_EQ(Describe(QuantSites(Network({}, shared, {}))), "a.input: input\na.weight: weight\n");
 }
 
+// Swin's windows: tokens change their places, channels do not.
+TEST(SitesTest, NormalizedThroughAReshuffleOfTokens) {
+  std::vector<Node> block = {MakeNode("norm", Op::kLayerNorm, {0}), MakeNode("split", Op::kSplitWindows, {1}),
+                             MakeNode("a", Op::kLinear, {2})};
+  EXPECT_EQ(Describe(QuantSites(Network({}, block, {}))), "a.input: normalized after norm\na.weight: weight\n");
+  std::vector<Node> shared = block;
+  shared.push_back(MakeNode("add", Op::kAdd, {1, 3}));
+  EXPECT_EQ(Describe(QuantSites(Network({}, shared, {}))), "a.input: input\na.weight: weight\n");
+  block[1].op = Op::kTranspose;
+  EXPECT_EQ(Describe(QuantSites(Network({}, block, {}))), "a.input: input\na.weight: weight\n");
+}
+
+TEST(SitesTest, TransitionsLieBetweenBlocksAndAreNoBorders) {
+  Graph graph = Network({}, {MakeNode("a", Op::kLinear, {0})}, {MakeNode("head", Op::kLinear, {0})});
+  graph.transitions[0].nodes = {MakeNode("norm", Op::kLayerNorm, {0}), MakeNode("reduction", Op::kLinear, {1})};
+  EXPECT_EQ(Describe(QuantSites(graph)),
+            "reduction.input: normalized after norm\nreduction.weight: weight\n"
+            "a.input: input\na.weight: weight\nhead.input: input, border\nhead.weight: weight, border\n");
+}
+
 }  // namespace
 }  // namespace qwt

@@ -1,12 +1,15 @@
 #include "qwt/block_residual.h"
 
+#include <algorithm>
 #include <initializer_list>
 #include <utility>
+#include <vector>
 
 #include "ATen/TensorOperators.h"
 #include "ATen/ops/isfinite.h"
 #include "absl/strings/str_cat.h"
 #include "core/base/status.h"
+#include "models/cost.h"
 #include "models/shape.h"
 
 namespace qwt {
@@ -37,7 +40,26 @@ absl::Status Check(const std::string& block, const at::Tensor& x, const at::Tens
   return absl::OkStatus();
 }
 
+bool IsBlock(const Graph& graph, const Segment& segment) {
+  return std::any_of(graph.blocks.begin(), graph.blocks.end(),
+                     [&](const Segment& block) { return &block == &segment; });
+}
+
 }  // namespace
+
+absl::Status CheckTokenBlocks(const Graph& graph) {
+  QWT_ASSIGN_OR_RETURN(const std::vector<SegmentShapes> shapes, InferShapes(graph, 1));
+  const std::vector<const Segment*> segments = graph.Segments();
+  for (size_t i = 0; i < segments.size(); ++i) {
+    const std::vector<int64_t>&input = shapes[i].front(), &output = shapes[i].back();
+    if (!IsBlock(graph, *segments[i])) continue;
+    if (input.size() == 3 && output.size() == 3 && input[1] == output[1]) continue;
+    return absl::InvalidArgumentError(absl::StrCat("needs blocks of tokens, [N, T, C] in and out; ", segments[i]->name,
+                                                   " of ", graph.name, " makes ", ShapeText(output), " from ",
+                                                   ShapeText(input)));
+  }
+  return absl::OkStatus();
+}
 
 absl::StatusOr<at::Tensor> BlockResidual(const std::string& block, const at::Tensor& x, const at::Tensor& y_float,
                                          const at::Tensor& y_quant) {

@@ -44,6 +44,9 @@ class BlockFit {
 class Compensator {
  public:
   virtual ~Compensator() = default;
+  // InvalidArgument for a network whose blocks it cannot compensate, saying why. For plans: before anything is
+  // computed.
+  virtual absl::Status Check(const Graph& graph) const { return absl::OkStatus(); }
   virtual absl::StatusOr<std::unique_ptr<BlockFit>> Begin(const Graph& graph, int block_index) const = 0;
   // The compensated block's output from its input and quantised output. Const and thread safe. Throws what LibTorch
   // throws.

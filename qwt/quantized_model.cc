@@ -203,14 +203,14 @@ absl::StatusOr<std::unique_ptr<Executor>> MakeQuantizedExecutor(const QuantizedM
   return std::make_unique<CompensatedExecutor>(model, std::move(quantized), std::move(compensator));
 }
 
-double FloatSizeMb(const Graph& graph) { return BitsToMb(ParameterBits(graph.parameters, {})); }
+double FloatSizeMb(const Graph& graph) { return BitsToMb(ParameterBits(TrainedParameters(graph), {})); }
 
 double QuantizedSizeMb(const QuantizedModel& model, bool compensated) {
   WeightBits widths;
   for (const auto& [name, site] : QuantizedWeights(model.graph, model.plan)) {
     widths[name] = model.plan.at(site).spec.bits;
   }
-  int64_t bits = ParameterBits(model.graph.parameters, widths);
+  int64_t bits = ParameterBits(TrainedParameters(model.graph), widths);
   if (compensated) {
     for (const BlockSolution& solution : model.compensation) {
       for (const auto& [name, tensor] : solution.tensors) bits += 8 * static_cast<int64_t>(tensor.nbytes());

@@ -32,7 +32,7 @@ absl::StatusOr<QuantizedModel> LoadQuantizedModel(const std::string& path);
 absl::StatusOr<std::unique_ptr<Executor>> MakeQuantizedExecutor(const QuantizedModel& model, bool compensated);
 
 // MB as the reference counts: Σ numel·bits/8/1e6 with the plan's bits for quantised weights, 16 for compensation
-// weights, 32 for all else.
+// weights, 32 for all else but a BatchNorm's running statistics, which do not count.
 double FloatSizeMb(const Graph& graph);
 double QuantizedSizeMb(const QuantizedModel& model, bool compensated);
 

@@ -27,6 +27,7 @@ const char* ValueOf(const std::string& model) {
 // One model under evaluation: what it is run with and what is counted.
 struct Subject {
   Evaluation evaluation;
+  const Graph* graph;  // a quantised one may have biases that the float one lacks
   std::unique_ptr<Executor> executor;
   double thread_seconds = 0;
 };
@@ -36,8 +37,8 @@ absl::StatusOr<std::unique_ptr<Executor>> MakeExecutor(const std::string& model,
   return MakeQuantizedExecutor(*values.quantized, model == "compensated");
 }
 
-const Graph& GraphOf(const Values& values) {
-  return values.quantized.has_value() ? values.quantized->graph : values.graph;
+const Graph& GraphOf(const std::string& model, const Values& values) {
+  return model == "float" ? values.graph : values.quantized->graph;
 }
 
 // Writes the batch's rows of the subject's tensors; batches do not overlap, so threads need no lock for these.
@@ -51,10 +52,10 @@ void Count(const at::Tensor& logits, const Batch& batch, Evaluation* evaluation)
   evaluation->top5.slice(0, batch.first, batch.first + count).copy_(hits.any(1));
 }
 
-absl::Status RunBatch(const Batch& batch, const Graph& graph, std::vector<Subject>& subjects, std::mutex& mutex) {
+absl::Status RunBatch(const Batch& batch, std::vector<Subject>& subjects, std::mutex& mutex) {
   for (Subject& subject : subjects) {
     const auto start = std::chrono::steady_clock::now();
-    QWT_ASSIGN_OR_RETURN(at::Tensor logits, RunGraph(graph, *subject.executor, batch.images));
+    QWT_ASSIGN_OR_RETURN(at::Tensor logits, RunGraph(*subject.graph, *subject.executor, batch.images));
     if (!logits.isfinite().all().item<bool>()) {
       return absl::InternalError(absl::StrCat("evaluate: the ", subject.evaluation.model,
                                               " model's logits are not finite for images ", batch.first, " to ",
@@ -135,10 +136,11 @@ class EvaluateStage : public Stage {
       Subject& subject = subjects.emplace_back();
       subject.evaluation = {plan.entries[i], at::zeros({images}, at::kLong), at::zeros({images}, at::kByte),
                             at::zeros({images}, at::kByte)};
+      subject.graph = &GraphOf(plan.entries[i], values);
       QWT_ASSIGN_OR_RETURN(subject.executor, MakeExecutor(plan.entries[i], values));
     }
     *cached = subjects.empty();
-    if (!*cached) QWT_RETURN_IF_ERROR(Measure(plan, context, GraphOf(values), subjects));
+    if (!*cached) QWT_RETURN_IF_ERROR(Measure(plan, context, subjects));
     for (size_t i = 0, next = 0; i < plan.keys.size(); ++i) {
       if (payloads[i].has_value()) {
         QWT_ASSIGN_OR_RETURN(Evaluation evaluation, FromFile(plan.entries[i], *payloads[i]));
@@ -154,14 +156,13 @@ class EvaluateStage : public Stage {
 
  private:
   // All models over each batch while it is there, so that images are decoded once.
-  static absl::Status Measure(const PlannedStage& plan, RunContext& context, const Graph& graph,
-                              std::vector<Subject>& subjects) {
-    std::unique_ptr<Loader> loader = MakeLoader(context, plan.images, graph);
+  static absl::Status Measure(const PlannedStage& plan, RunContext& context, std::vector<Subject>& subjects) {
+    std::unique_ptr<Loader> loader = MakeLoader(context, plan.images, *subjects[0].graph);
     std::mutex mutex;
     context.progress.Begin("evaluate", plan.images.indices.size(), "images");
     return ParallelFor(loader->batches(), context.threads, [&](int64_t) -> absl::Status {
       QWT_ASSIGN_OR_RETURN(std::optional<Batch> batch, loader->Next());
-      QWT_RETURN_IF_ERROR(RunBatch(*batch, graph, subjects, mutex));
+      QWT_RETURN_IF_ERROR(RunBatch(*batch, subjects, mutex));
       context.progress.Advance(batch->labels.size(0) * context.comm.size());
       return absl::OkStatus();
     });

@@ -29,15 +29,15 @@ class BlockwiseFit {
   absl::Status Start(const ImageList& images) {
     QWT_ASSIGN_OR_RETURN(quantized_, MakeFakeQuantExecutor(model_.graph, model_.parameters, model_.plan));
     QWT_ASSIGN_OR_RETURN(values_, LoadBatches(context_, images, model_.graph));
-    return Each([&](int64_t i) -> absl::Status {
-      QWT_ASSIGN_OR_RETURN(values_[i], quantized_->Run(model_.graph.stem, values_[i]));
-      return absl::OkStatus();
-    });
+    return RunQuantized(model_.graph.stem);
   }
 
   // Solves the block where `solution` is null, else takes the one given; then moves the values past it.
   absl::StatusOr<BlockSolution> Pass(int index, const BlockSolution* given, int64_t images) {
     const Segment& block = model_.graph.blocks[index];
+    if (const Segment* transition = model_.graph.TransitionBefore(index)) {
+      QWT_RETURN_IF_ERROR(RunQuantized(*transition));
+    }
     std::unique_ptr<BlockFit> fit;
     if (given == nullptr) {
       QWT_ASSIGN_OR_RETURN(fit, compensator_.Begin(model_.graph, index));
@@ -68,6 +68,14 @@ class BlockwiseFit {
   }
 
  private:
+  // Moves the values past a segment that is not compensated.
+  absl::Status RunQuantized(const Segment& segment) {
+    return Each([&](int64_t i) -> absl::Status {
+      QWT_ASSIGN_OR_RETURN(values_[i], quantized_->Run(segment, values_[i]));
+      return absl::OkStatus();
+    });
+  }
+
   absl::Status Each(const std::function<absl::Status(int64_t)>& function) {
     return ParallelFor(values_.size(), context_.threads, function);
   }
@@ -88,6 +96,7 @@ class FitStage : public Stage {
   PlannedStage Plan(Planning& planning, Problems* problems) const override {
     PlannedStage plan;
     plan.images = PlanTrainImages(planning, "fit", problems);
+    CheckBlocks(planning, problems);
     const StoreKey whole = StageKey("fit", 1, planning, {"fit"}, {kQuantized}, &plan.images);
     for (const Segment& block : planning.graph.blocks) {
       plan.keys.push_back(StoreKey("fit.block", 1).Add("fit", whole.text()).Add("block", block.name));
@@ -103,8 +112,7 @@ class FitStage : public Stage {
     QuantizedModel& model = *values.quantized;
     const Options& options = context.request.Of("fit");
     model.compensator = options.String("compensator");
-    QWT_ASSIGN_OR_RETURN(auto component, CompensatorRegistry::Get().Find(model.compensator));
-    QWT_ASSIGN_OR_RETURN(std::unique_ptr<Compensator> compensator, component->create(options));
+    QWT_ASSIGN_OR_RETURN(std::unique_ptr<Compensator> compensator, MakeCompensator(options));
     QWT_ASSIGN_OR_RETURN(std::vector<BlockSolution> stored, StoredSolutions(plan, context));
     *cached = stored.size() == plan.keys.size();
     if (!*cached) {
@@ -124,6 +132,20 @@ class FitStage : public Stage {
   }
 
  private:
+  static absl::StatusOr<std::unique_ptr<Compensator>> MakeCompensator(const Options& options) {
+    QWT_ASSIGN_OR_RETURN(auto component, CompensatorRegistry::Get().Find(options.String("compensator")));
+    return component->create(options);
+  }
+
+  // Whether the compensator can do anything with the network's blocks; there are none where `load` failed.
+  static void CheckBlocks(const Planning& planning, Problems* problems) {
+    if (planning.graph.blocks.empty()) return;
+    const Options& options = planning.request.Of("fit");
+    const auto compensator = MakeCompensator(options);
+    const absl::Status status = compensator.ok() ? (*compensator)->Check(planning.graph) : compensator.status();
+    if (!status.ok()) problems->Add(options.Where("compensator"), std::string(status.message()));
+  }
+
   // Those of the first blocks that are all in the store.
   static absl::StatusOr<std::vector<BlockSolution>> StoredSolutions(const PlannedStage& plan, RunContext& context) {
     std::vector<BlockSolution> solutions;

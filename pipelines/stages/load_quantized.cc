@@ -31,7 +31,8 @@ class LoadQuantizedStage : public Stage {
 
   absl::Status Run(const PlannedStage&, RunContext& context, Values& values, bool*) const override {
     QWT_ASSIGN_OR_RETURN(values.quantized, LoadQuantizedModel(context.request.Of("load_quantized").String("file")));
-    values.graph = values.quantized->graph;
+    // Where `load` made the float network, that stays.
+    if (values.parameters.empty()) values.graph = values.quantized->graph;
     return absl::OkStatus();
   }
 };

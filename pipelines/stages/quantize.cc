@@ -18,7 +18,7 @@ class QuantizeStage : public Stage {
 
   PlannedStage Plan(Planning& planning, Problems*) const override {
     PlannedStage plan;
-    plan.keys = {StageKey("quantize", 1, planning, {"quantize"}, {kParameters, kCalibration}, nullptr)};
+    plan.keys = {StageKey("quantize", 2, planning, {"quantize"}, {kParameters, kCalibration}, nullptr)};
     plan.entries = {"weights and scales"};
     planning.made[kQuantized] = plan.keys[0].hash();
     for (const ParameterSpec& parameter : planning.graph.parameters) {
@@ -41,9 +41,10 @@ class QuantizeStage : public Stage {
     QWT_ASSIGN_OR_RETURN(auto component, QuantMethodRegistry::Get().Find(options.String("method")));
     QWT_ASSIGN_OR_RETURN(std::unique_ptr<QuantMethod> method, component->create(options));
     QWT_ASSIGN_OR_RETURN(QuantSpecs specs, method->Specs(model.graph));
-    QWT_RETURN_IF_ERROR(method->Rewrite(model.graph, &model.parameters, &model.plan));
+    QWT_RETURN_IF_ERROR(method->Rewrite(&model.graph, &model.parameters, &model.plan));
     QWT_RETURN_IF_ERROR(SolveWeights(model.graph, model.parameters, specs, context.threads, &model.plan));
     TensorFile file;
+    file.metadata["graph"] = GraphToJson(model.graph);
     PlanToTensors(model.plan, &file.tensors, &file.metadata["specs"]);
     for (const auto& [name, tensor] : model.parameters)
       file.tensors[absl::StrCat(kParameterPrefix, name)] = tensor.contiguous();
@@ -53,6 +54,7 @@ class QuantizeStage : public Stage {
  private:
   static absl::Status Restore(const std::string& payload, QuantizedModel* model) {
     QWT_ASSIGN_OR_RETURN(TensorFile file, ReadSafetensors(payload));
+    QWT_ASSIGN_OR_RETURN(model->graph, GraphFromJson(file.metadata["graph"]));
     TensorMap plan;
     for (auto& [name, tensor] : file.tensors) {
       if (name.rfind(kParameterPrefix, 0) == 0) {

@@ -3,6 +3,8 @@
 
 #include <cmath>
 #include <set>
+#include <tuple>
+#include <utility>
 
 #include "ATen/CPUGeneratorImpl.h"
 #include "ATen/TensorOperators.h"
@@ -10,6 +12,8 @@
 #include "ATen/ops/randn.h"
 #include "gtest/gtest.h"
 #include "models/executor.h"
+#include "models/resnet/resnet.h"
+#include "models/swin/swin.h"
 #include "models/vit/vit.h"
 #include "quant/calibrate.h"
 #include "quant/fake_quant_executor.h"
@@ -25,33 +29,64 @@ std::vector<std::string> Names() {
 }
 
 struct Quantized {
+  Graph graph;
   TensorMap parameters;
   QuantPlan plan;
 };
 
-class MethodTest : public testing::TestWithParam<std::string> {
+Graph SmallVit() {
+  VitConfig config;
+  config.image = 16;
+  config.patch = 4;
+  config.width = 24;
+  config.depth = 2;
+  config.heads = 3;
+  config.classes = 7;
+  config.distilled = true;
+  return BuildVit("small", config);
+}
+
+// With a shifted block, and a linear without a bias after a LayerNorm.
+Graph SmallSwin() {
+  SwinConfig config;
+  config.image = 16;
+  config.patch = 2;
+  config.window = 4;
+  config.width = 12;
+  config.depths = {2, 1};
+  config.heads = {2, 3};
+  config.classes = 7;
+  return BuildSwin("small", config);
+}
+
+Graph SmallResnet() {
+  ResnetConfig config;
+  config.image = 16;
+  config.blocks = {1, 1};
+  config.width = 12;
+  config.classes = 7;
+  return BuildResnet("small", config);
+}
+
+using Network = std::pair<const char*, Graph (*)()>;
+
+// Every method on every kind of network.
+class MethodTest : public testing::TestWithParam<std::tuple<std::string, Network>> {
  protected:
   void SetUp() override {
-    VitConfig config;
-    config.image = 16;
-    config.patch = 4;
-    config.width = 24;
-    config.depth = 2;
-    config.heads = 3;
-    config.classes = 7;
-    config.distilled = true;
-    graph_ = BuildVit("small", config);
+    graph_ = std::get<1>(GetParam()).second();
     auto generator = at::detail::createCPUGenerator(1);
     for (const ParameterSpec& spec : graph_.parameters) {
       parameters_[spec.name] = at::randn(spec.shape, generator, at::kFloat) * 0.2;
       if (spec.name.find("norm") != std::string::npos && spec.name.find("weight") != std::string::npos)
         parameters_[spec.name] += 1;
+      if (spec.name.find("running_var") != std::string::npos) parameters_[spec.name] = parameters_[spec.name].abs() + 1;
     }
     images_ = at::randn({6, 3, 16, 16}, generator, at::kFloat);
   }
 
   static absl::StatusOr<std::unique_ptr<QuantMethod>> Create(const std::string& yaml) {
-    const auto component = QuantMethodRegistry::Get().Find(GetParam());
+    const auto component = QuantMethodRegistry::Get().Find(std::get<0>(GetParam()));
     if (!component.ok()) return component.status();
     const auto node = ParseConfig(yaml, "test");
     if (!node.ok()) return node.status();
@@ -71,28 +106,31 @@ class MethodTest : public testing::TestWithParam<std::string> {
   }
 
   Quantized Quantize(int bits) const {
-    Quantized result{parameters_, {}};
+    Quantized result{graph_, parameters_, {}};
     const QuantSpecs specs = Specs(graph_, bits, bits);
     const auto comm = MakeLocalCommunicator();
     auto plan = Calibrate(graph_, parameters_, specs, {images_.slice(0, 0, 4), images_.slice(0, 4, 6)}, *comm, 2, {});
     EXPECT_TRUE(plan.ok()) << plan.status();
     result.plan = *std::move(plan);
-    EXPECT_EQ((*Create("{}"))->Rewrite(graph_, &result.parameters, &result.plan), absl::OkStatus());
-    EXPECT_EQ(SolveWeights(graph_, result.parameters, specs, 2, &result.plan), absl::OkStatus());
+    EXPECT_EQ((*Create("{}"))->Rewrite(&result.graph, &result.parameters, &result.plan), absl::OkStatus());
+    EXPECT_EQ(SolveWeights(result.graph, result.parameters, specs, 2, &result.plan), absl::OkStatus());
     return result;
   }
 
-  at::Tensor Run(const Executor& executor) const {
-    const auto logits = RunGraph(graph_, executor, images_);
+  at::Tensor Run(const Graph& graph, const Executor& executor) const {
+    const auto logits = RunGraph(graph, executor, images_);
     EXPECT_TRUE(logits.ok()) << logits.status();
     return *logits;
   }
 
   double Error(int bits) const {
     const Quantized quantized = Quantize(bits);
-    const auto executor = MakeFakeQuantExecutor(graph_, quantized.parameters, quantized.plan);
+    const auto executor = MakeFakeQuantExecutor(quantized.graph, quantized.parameters, quantized.plan);
     EXPECT_TRUE(executor.ok()) << executor.status();
-    return (Run(**executor) - Run(*MakeFloatExecutor(parameters_))).square().mean().item<double>();
+    return (Run(quantized.graph, **executor) - Run(graph_, *MakeFloatExecutor(parameters_)))
+        .square()
+        .mean()
+        .item<double>();
   }
 
   Graph graph_;
@@ -125,7 +163,7 @@ TEST_P(MethodTest, EverySpecIsASiteAndEveryWeightHasOne) {
 // Sites are found by what nodes are, not by what they are called.
 TEST_P(MethodTest, NamesDoNotMatter) {
   Graph renamed = graph_;
-  for (Segment* segment : {&renamed.stem, &renamed.blocks[0], &renamed.blocks[1], &renamed.head}) {
+  for (Segment* segment : renamed.MutableSegments()) {
     for (Node& node : segment->nodes) node.name = "renamed." + node.name;
   }
   const QuantSpecs specs = Specs(graph_, 4, 4), other = Specs(renamed, 4, 4);
@@ -157,14 +195,15 @@ TEST_P(MethodTest, RewriteKeepsTheFloatNetwork) {
   for (const auto& [name, tensor] : parameters_) before[name] = tensor.clone();
   const Quantized quantized = Quantize(8);
   for (const auto& [name, tensor] : before) EXPECT_TRUE(at::equal(parameters_.at(name), tensor)) << name;
-  const at::Tensor expected = Run(*MakeFloatExecutor(parameters_));
-  const at::Tensor logits = Run(*MakeFloatExecutor(quantized.parameters));
+  const at::Tensor expected = Run(graph_, *MakeFloatExecutor(parameters_));
+  const at::Tensor logits = Run(quantized.graph, *MakeFloatExecutor(quantized.parameters));
+  EXPECT_EQ(ValidateGraph(quantized.graph), absl::OkStatus());
   EXPECT_LT((logits - expected).abs().max().item<float>(), 1e-4 * expected.std().item<float>());
 }
 
 TEST_P(MethodTest, QuantisedLogitsAreFiniteAndMoreBitsNearer) {
   const double error_2 = Error(2), error_4 = Error(4), error_8 = Error(8);
-  const double variance = Run(*MakeFloatExecutor(parameters_)).var().item<double>();
+  const double variance = Run(graph_, *MakeFloatExecutor(parameters_)).var().item<double>();
   EXPECT_TRUE(std::isfinite(error_2));
   EXPECT_LT(error_4, 1.2 * error_2);
   EXPECT_LT(error_8, 0.2 * error_4);
@@ -172,7 +211,13 @@ TEST_P(MethodTest, QuantisedLogitsAreFiniteAndMoreBitsNearer) {
   EXPECT_GT(error_8, 1e-9 * variance);  // something is quantised
 }
 
-INSTANTIATE_TEST_SUITE_P(All, MethodTest, testing::ValuesIn(Names()), [](const auto& info) { return info.param; });
+INSTANTIATE_TEST_SUITE_P(All, MethodTest,
+                         testing::Combine(testing::ValuesIn(Names()),
+                                          testing::Values(Network("vit", SmallVit), Network("swin", SmallSwin),
+                                                          Network("resnet", SmallResnet))),
+                         [](const auto& info) {
+                           return std::get<0>(info.param) + "_" + std::get<1>(info.param).first;
+                         });
 
 }  // namespace
 }  // namespace qwt

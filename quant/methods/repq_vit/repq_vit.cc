@@ -1,9 +1,11 @@
 // RepQ-ViT (arXiv 2212.08254): LayerNorm outputs are calibrated per channel, then re-parameterised to per tensor by
 // moving the difference into the LayerNorm and the next layer; softmax outputs are quantised to powers of √2.
+#include <set>
 #include <utility>
 
 #include "ATen/TensorOperators.h"
 #include "ATen/ops/matmul.h"
+#include "ATen/ops/zeros.h"
 #include "absl/strings/str_cat.h"
 #include "core/base/status.h"
 #include "quant/method.h"
@@ -49,17 +51,16 @@ class RepqVitMethod : public QuantMethod {
         spec.log_floor = options_.log_floor;
       }
       if (site.role != SiteRole::kNormalizedInput) continue;
-      QWT_RETURN_IF_ERROR(CheckRewritable(site));
       spec.granularity = Granularity::kPerChannel;
       spec.channel_dim = -1;
     }
     return specs;
   }
 
-  absl::Status Rewrite(const Graph& graph, TensorMap* parameters, QuantPlan* plan) const override {
-    for (const Site& site : QuantSites(graph)) {
+  absl::Status Rewrite(Graph* graph, TensorMap* parameters, QuantPlan* plan) const override {
+    QWT_RETURN_IF_ERROR(AddBiases(graph, parameters));
+    for (const Site& site : QuantSites(*graph)) {
       if (site.role != SiteRole::kNormalizedInput) continue;
-      QWT_RETURN_IF_ERROR(CheckRewritable(site));
       const auto found = plan->find(site.name);
       if (found == plan->end() || found->second.spec.granularity != Granularity::kPerChannel) {
         return absl::FailedPreconditionError(absl::StrCat(
@@ -72,12 +73,20 @@ class RepqVitMethod : public QuantMethod {
   }
 
  private:
-  static absl::Status CheckRewritable(const Site& site) {
-    for (const Node* node : {site.layer_norm, site.node}) {
-      if (!node->weight.empty() && !node->bias.empty()) continue;
-      return absl::InvalidArgumentError(absl::StrCat(
-          "repq_vit: '", node->name, "' has no ", node->weight.empty() ? "weight" : "bias",
-          ", into which re-parameterisation moves a part of the scale; give it one or choose the method 'percentile'"));
+  // Zeros where a linear that will be rewritten has no bias: a part of the scale moves there.
+  static absl::Status AddBiases(Graph* graph, TensorMap* parameters) {
+    std::set<std::string> names;
+    for (const Site& site : QuantSites(*graph)) {
+      if (site.role == SiteRole::kNormalizedInput && site.node->bias.empty()) names.insert(site.node->name);
+    }
+    for (Segment* segment : graph->MutableSegments()) {
+      for (Node& node : segment->nodes) {
+        if (!names.count(node.name)) continue;
+        QWT_ASSIGN_OR_RETURN(const at::Tensor weight, FindWeight(node, *parameters));
+        node.bias = absl::StrCat(node.name, ".bias");
+        graph->parameters.push_back({node.bias, {weight.size(0)}});
+        (*parameters)[node.bias] = at::zeros({weight.size(0)}, at::kFloat);
+      }
     }
     return absl::OkStatus();
   }

@@ -1,8 +1,13 @@
+#include <algorithm>
+
 #include "ATen/TensorOperators.h"
 #include "ATen/ops/equal.h"
+#include "ATen/ops/ones_like.h"
 #include "gtest/gtest.h"
+#include "models/parameters.h"
 #include "quant/calibrate.h"
 #include "quant/method.h"
+#include "quant/sites.h"
 #include "tests/helpers/golden_network.h"
 
 namespace qwt {
@@ -50,16 +55,23 @@ TEST(RepqVitTest, SpecsOfEveryRole) {
   EXPECT_EQ(RepqVit("{log_floor: none}")->Specs(network.graph)->at("blocks.1.attn.matmul2.left").log_floor, 0);
 }
 
+std::vector<Site> NormalizedSites(const Graph& graph) {
+  std::vector<Site> sites;
+  for (const Site& site : QuantSites(graph)) {
+    if (site.role == SiteRole::kNormalizedInput) sites.push_back(site);
+  }
+  return sites;
+}
+
 // The plan after the first pass as far as the reference recorded it; per channel everywhere the rewrite looks.
 QuantPlan RecordedPlan(const GoldenNetwork& network, const QuantSpecs& specs) {
   QuantPlan plan;
-  for (const auto& [site, spec] : specs) {
-    if (spec.granularity != Granularity::kPerChannel || spec.channel_dim != -1) continue;
-    SiteQuantization& quantization = plan[site];
-    const std::string recorded = "site/" + ReferenceSite(site);
+  for (const Site& site : NormalizedSites(network.graph)) {
+    SiteQuantization& quantization = plan[site.name];
+    const std::string recorded = "site/" + ReferenceSite(site.name);
     const bool known = network.Has(recorded + ".delta");
-    const at::Tensor ones = network.parameters.at("blocks.0.norm1.weight") * 0 + 1;
-    quantization.spec = spec;
+    const at::Tensor ones = at::ones_like(network.parameters.at(site.layer_norm->weight));
+    quantization.spec = specs.at(site.name);
     quantization.scale = known ? network.Figure(recorded + ".delta").view(-1) : ones;
     quantization.zero_point = known ? network.Figure(recorded + ".zero_point").view(-1) : ones;
   }
@@ -69,27 +81,25 @@ QuantPlan RecordedPlan(const GoldenNetwork& network, const QuantSpecs& specs) {
 // Algorithms section 4 by itself: from the recorded per-channel scales to the reference's parameters. Returns how many
 // sites were compared.
 int ExpectRecordedRewrites(const std::string& name) {
-  const GoldenNetwork network = LoadGoldenNetwork(name);
+  GoldenNetwork network = LoadGoldenNetwork(name);
   const auto method = RepqVit("{}");
   QuantPlan plan = RecordedPlan(network, *method->Specs(network.graph));
   TensorMap parameters = network.parameters;
-  EXPECT_EQ(method->Rewrite(network.graph, &parameters, &plan), absl::OkStatus());
+  EXPECT_EQ(method->Rewrite(&network.graph, &parameters, &plan), absl::OkStatus());
+  EXPECT_EQ(CheckParameters(parameters, network.graph), absl::OkStatus());
   int compared = 0;
-  for (int block = 0; block < 3; ++block) {
-    for (const auto& [norm, linear] : {std::pair{"norm1", "attn.qkv"}, std::pair{"norm2", "mlp.fc1"}}) {
-      const std::string prefix = "blocks." + std::to_string(block) + ".";
-      const std::string site = prefix + linear + ".input";
-      if (!network.Has("site/" + ReferenceSite(site) + ".delta")) continue;
-      ++compared;
-      for (const std::string& parameter : {prefix + norm + ".weight", prefix + norm + ".bias",
-                                           prefix + linear + ".weight", prefix + linear + ".bias"}) {
-        EXPECT_LT(RelativeError(parameters.at(parameter), network.Figure("ptq/" + parameter)), 1e-5) << parameter;
-      }
-      EXPECT_EQ(plan.at(site).spec.granularity, Granularity::kPerTensor);
-      const std::string reference = "ptq/" + ReferenceSite(site);
-      EXPECT_LT(RelativeError(plan.at(site).scale, network.Figure(reference + ".delta")), 1e-5) << site;
-      EXPECT_LT(RelativeError(plan.at(site).zero_point, network.Figure(reference + ".zero_point")), 1e-5) << site;
+  for (const Site& site : NormalizedSites(network.graph)) {
+    if (!network.Has("site/" + ReferenceSite(site.name) + ".delta")) continue;
+    ++compared;
+    for (const std::string& parameter :
+         {site.layer_norm->weight, site.layer_norm->bias, site.node->weight, site.node->bias}) {
+      EXPECT_LT(RelativeError(parameters.at(parameter), network.Figure("ptq/" + parameter)), 1e-5) << parameter;
     }
+    const SiteQuantization& quantization = plan.at(site.name);
+    EXPECT_EQ(quantization.spec.granularity, Granularity::kPerTensor);
+    const std::string reference = "ptq/" + ReferenceSite(site.name);
+    EXPECT_LT(RelativeError(quantization.scale, network.Figure(reference + ".delta")), 1e-5) << site.name;
+    EXPECT_LT(RelativeError(quantization.zero_point, network.Figure(reference + ".zero_point")), 1e-5) << site.name;
   }
   return compared;
 }
@@ -98,6 +108,7 @@ TEST(RepqVitTest, RewritesAsTheReference) {
   EXPECT_EQ(ExpectRecordedRewrites("vit_w4a4"), 2);
   EXPECT_EQ(ExpectRecordedRewrites("vit_w6a6"), 1);
   EXPECT_EQ(ExpectRecordedRewrites("vit_w3a3_start1"), 1);
+  EXPECT_EQ(ExpectRecordedRewrites("swin_w4a4"), 2);  // of them the patch merging's, which has no bias before
 }
 
 // The second pass by itself: scales of the weights as the reference rewrote them.
@@ -124,34 +135,49 @@ TEST(RepqVitTest, WeightScalesOfVitAt4Bits) { ExpectRecordedWeights("vit_w4a4");
 TEST(RepqVitTest, WeightScalesOfVitAt6Bits) { ExpectRecordedWeights("vit_w6a6"); }
 TEST(RepqVitTest, WeightScalesOfVitAt3Bits) { ExpectRecordedWeights("vit_w3a3_start1"); }
 TEST(RepqVitTest, WeightScalesOfDistilledDeit) { ExpectRecordedWeights("deit_distilled_w4a4"); }
+TEST(RepqVitTest, WeightScalesOfSwinAt4Bits) { ExpectRecordedWeights("swin_w4a4"); }
+TEST(RepqVitTest, WeightScalesOfSwinAt6Bits) { ExpectRecordedWeights("swin_w6a6"); }
 
 TEST(RepqVitTest, WholeZeroPointsOnRequest) {
-  const GoldenNetwork network = LoadGoldenNetwork("vit_w4a4");
+  GoldenNetwork network = LoadGoldenNetwork("vit_w4a4");
   const auto method = RepqVit("{round_zero_point: true}");
   QuantPlan plan = RecordedPlan(network, *method->Specs(network.graph));
   TensorMap parameters = network.parameters;
-  ASSERT_EQ(method->Rewrite(network.graph, &parameters, &plan), absl::OkStatus());
+  ASSERT_EQ(method->Rewrite(&network.graph, &parameters, &plan), absl::OkStatus());
   for (const auto& [site, quantization] : plan) {
     EXPECT_TRUE(at::equal(quantization.zero_point, quantization.zero_point.round())) << site;
   }
   EXPECT_EQ(plan.at("blocks.1.attn.qkv.input").zero_point.item<float>(), 7.0f);  // 7.3958 unrounded
 }
 
-TEST(RepqVitTest, WhatCannotBeRewritten) {
+TEST(RepqVitTest, ALinearWithoutABiasGetsOne) {
   GoldenNetwork network = LoadGoldenNetwork("vit_w4a4");
-  const auto method = RepqVit("{}");
-  QuantPlan plan;
-  EXPECT_EQ(method->Rewrite(network.graph, &network.parameters, &plan),
-            absl::FailedPreconditionError(
-                "repq_vit: blocks.0.attn.qkv.input has no scales per channel; calibrate with the method's "
-                "own specs first"));
   for (Node& node : network.graph.blocks[1].nodes) {
     if (node.name == "blocks.1.attn.qkv") node.bias.clear();
   }
-  EXPECT_EQ(method->Specs(network.graph).status(),
-            absl::InvalidArgumentError(
-                "repq_vit: 'blocks.1.attn.qkv' has no bias, into which re-parameterisation moves a part of the "
-                "scale; give it one or choose the method 'percentile'"));
+  const auto removed = [](const ParameterSpec& spec) { return spec.name == "blocks.1.attn.qkv.bias"; };
+  auto& specs = network.graph.parameters;
+  specs.erase(std::remove_if(specs.begin(), specs.end(), removed), specs.end());
+  const at::Tensor bias = network.parameters.at("blocks.1.attn.qkv.bias");
+  network.parameters.erase("blocks.1.attn.qkv.bias");
+  ASSERT_EQ(CheckParameters(network.parameters, network.graph), absl::OkStatus());
+
+  const auto method = RepqVit("{}");
+  QuantPlan plan = RecordedPlan(network, *method->Specs(network.graph));
+  ASSERT_EQ(method->Rewrite(&network.graph, &network.parameters, &plan), absl::OkStatus());
+  EXPECT_EQ(ValidateGraph(network.graph), absl::OkStatus());
+  ASSERT_EQ(CheckParameters(network.parameters, network.graph), absl::OkStatus());
+  const at::Tensor made = network.parameters.at("blocks.1.attn.qkv.bias");
+  EXPECT_LT(RelativeError(made + bias, network.Figure("ptq/blocks.1.attn.qkv.bias")), 1e-5);
+}
+
+TEST(RepqVitTest, ScalesPerChannelMustBeThere) {
+  GoldenNetwork network = LoadGoldenNetwork("vit_w4a4");
+  QuantPlan plan;
+  EXPECT_EQ(RepqVit("{}")->Rewrite(&network.graph, &network.parameters, &plan),
+            absl::FailedPreconditionError(
+                "repq_vit: blocks.0.attn.qkv.input has no scales per channel; calibrate with the method's "
+                "own specs first"));
 }
 
 }  // namespace

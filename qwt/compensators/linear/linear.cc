@@ -103,6 +103,8 @@ class Linear : public Compensator {
       : start_block_(options.Int("start_block")),
         storage_(options.String("storage") == "float16" ? at::kHalf : at::kFloat) {}
 
+  absl::Status Check(const Graph& graph) const override { return Annotate(CheckTokenBlocks(graph), "linear"); }
+
   absl::StatusOr<std::unique_ptr<BlockFit>> Begin(const Graph& graph, int block_index) const override {
     QWT_CHECK(block_index >= 0 && block_index < graph.blocks.size());
     return std::make_unique<LinearFit>(graph.blocks[block_index].name, block_index, start_block_, storage_);

@@ -13,6 +13,8 @@
 #include "ATen/ops/zeros.h"
 #include "core/tensor/safetensors.h"
 #include "gtest/gtest.h"
+#include "models/resnet/resnet.h"
+#include "models/swin/swin.h"
 #include "qwt/compensator.h"
 
 namespace qwt {
@@ -193,6 +195,17 @@ TEST(LinearTest, WhatIsNotFiniteNamesTheBlockAndTheTensor) {
   EXPECT_EQ(fit->Accumulate(good.to(at::kDouble), good, good),
             absl::InvalidArgumentError("block blocks.1: its input is Double; float32 is needed"));
   EXPECT_EQ(fit->Solve().status(), absl::FailedPreconditionError("block blocks.1: there are no rows to solve for"));
+}
+
+// Before anything is computed.
+TEST(LinearTest, NeedsBlocksOfTokens) {
+  SwinConfig swin;
+  EXPECT_EQ(Linear()->Check(BuildSwin("swin", swin)), absl::OkStatus());
+  ResnetConfig resnet;
+  resnet.blocks = {1, 1};
+  EXPECT_EQ(Linear()->Check(BuildResnet("small", resnet)),
+            absl::InvalidArgumentError("linear: needs blocks of tokens, [N, T, C] in and out; layer1.0 of small makes "
+                                       "[1, 64, 56, 56] from [1, 64, 56, 56]"));
 }
 
 }  // namespace

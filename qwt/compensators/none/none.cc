@@ -60,6 +60,8 @@ class NoFit : public BlockFit {
 
 class None : public Compensator {
  public:
+  absl::Status Check(const Graph& graph) const override { return Annotate(CheckTokenBlocks(graph), "none"); }
+
   absl::StatusOr<std::unique_ptr<BlockFit>> Begin(const Graph& graph, int block_index) const override {
     QWT_CHECK(block_index >= 0 && block_index < graph.blocks.size());
     return std::make_unique<NoFit>(graph.blocks[block_index].name);
