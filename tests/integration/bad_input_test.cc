@@ -59,6 +59,18 @@ TEST(BadRequestTest, IsRefusedBeforeAnythingStarts) {
                 {"error: command line: model.heads: must divide width, is 5 for width 96\n"});
 }
 
+TEST(BadRequestTest, ANetworkThatTheCompensatorCannotCompensate) {
+  const std::string folder = TestFolder("blocks");
+  const ProgramResult run =
+      RunProgram({"pipelines/run", "configs/demo_resnet.yaml", "stages=[load, calibrate, quantize, fit]",
+                  "quantize={method: percentile}", "fit={compensator: linear}", "--out=" + folder + "/out",
+                  "runtime.store=" + folder + "/store"});
+  EXPECT_EQ(run.exit_code, 2) << run.out << run.err;
+  EXPECT_THAT(run.err, HasSubstr("command line: fit.compensator: linear: needs blocks of tokens, [N, T, C] in and out; "
+                                 "layer1.0 of resnet18 makes [1, 16, 8, 8] from [1, 16, 8, 8]\n"));
+  EXPECT_FALSE(fs::exists(folder + "/out"));
+}
+
 TEST(BadRequestTest, AMissingConfigAndOneWithoutSections) {
   ProgramResult run = RunProgram({"pipelines/run", "configs/quickstrat.yaml"});
   EXPECT_EQ(run.exit_code, 2);

@@ -39,5 +39,28 @@ INSTANTIATE_TEST_SUITE_P(Bits, DemoAccuracyTest,
                                          Case{6, 89.52, 89.47, 89.54}),
                          [](const auto& info) { return "W" + std::to_string(info.param.bits); });
 
+// The other demo networks in float, as the official code evaluates them.
+struct FloatCase {
+  const char* config;
+  double top1;  // %
+};
+
+class DemoFloatTest : public testing::TestWithParam<FloatCase> {};
+
+TEST_P(DemoFloatTest, MatchesTheReference) {
+  const std::string name = GetParam().config, folder = TestFolder(name);
+  const ProgramResult run = RunProgram({"pipelines/run", "configs/" + name + ".yaml", "--out=" + folder,
+                                        "runtime.store=" + testing::TempDir() + "/demo_store"});
+  ASSERT_EQ(run.exit_code, 0) << run.err;
+  const nlohmann::json evaluation = ResultIn(folder)["evaluation"];
+  EXPECT_EQ(evaluation["float"]["images"], 10000);
+  EXPECT_NEAR(evaluation["float"]["top1"].get<double>(), GetParam().top1, 0.05);
+  std::cout << run.out;
+}
+
+INSTANTIATE_TEST_SUITE_P(Networks, DemoFloatTest,
+                         testing::Values(FloatCase{"demo_swin", 87.93}, FloatCase{"demo_resnet", 92.21}),
+                         [](const auto& info) { return std::string(info.param.config); });
+
 }  // namespace
 }  // namespace qwt
