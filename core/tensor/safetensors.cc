@@ -6,7 +6,6 @@
 #include <memory>
 #include <optional>
 #include <set>
-#include <stdexcept>
 #include <tuple>
 #include <utility>
 #include <vector>
@@ -54,33 +53,55 @@ absl::Status Damaged(const std::string& path, const std::string& what) {
   return absl::DataLossError(absl::StrCat(path, ": ", what));
 }
 
-// The header as JSON without duplicate keys. nlohmann's parser keeps the last of two equal keys: only its callback sees
-// both.
+// Looks at the header's JSON before it is built: nlohmann's parser keeps the last of two equal keys, and its callback,
+// which sees both, takes time that grows with the square of their number.
+class HeaderChecker : public nlohmann::json_sax<Json> {
+ public:
+  const std::string& problem() const { return problem_; }
+
+  bool null() override { return true; }
+  bool boolean(bool) override { return true; }
+  bool number_integer(number_integer_t) override { return true; }
+  bool number_unsigned(number_unsigned_t) override { return true; }
+  bool number_float(number_float_t, const string_t&) override { return true; }
+  bool string(string_t&) override { return true; }
+  bool binary(binary_t&) override { return true; }
+  bool start_object(size_t) override { return Open(); }
+  bool start_array(size_t) override { return Open(); }
+  bool end_object() override { return Close(); }
+  bool end_array() override { return Close(); }
+  bool key(string_t& name) override {
+    if (keys_.back().insert(name).second) return true;
+    return Fail(absl::StrCat("the header has the key '", name, "' twice"));
+  }
+  bool parse_error(size_t, const std::string&, const nlohmann::detail::exception& error) override {
+    return Fail(absl::StrCat("the header is not valid: ", std::string(error.what()).substr(0, 200)));
+  }
+
+ private:
+  bool Open() {
+    keys_.emplace_back();
+    if (keys_.size() <= kDeepestNesting) return true;
+    return Fail(absl::StrCat("the header is not valid: nested deeper than ", kDeepestNesting, " levels"));
+  }
+  bool Close() {
+    keys_.pop_back();
+    return true;
+  }
+  bool Fail(std::string problem) {
+    problem_ = std::move(problem);
+    return false;
+  }
+
+  std::vector<std::set<std::string>> keys_;  // of the objects that are open; none of an array
+  std::string problem_;
+};
+
 absl::StatusOr<Json> ParseHeader(const std::string& path, absl::string_view text) {
   if (text[0] != '{') return Damaged(path, "the header does not begin with '{'");
-  std::vector<std::set<std::string>> keys;
-  std::string duplicate;
-  auto check = [&](int depth, Json::parse_event_t event, Json& parsed) {
-    if (depth > kDeepestNesting)
-      throw std::runtime_error(absl::StrCat("nested deeper than ", kDeepestNesting, " levels"));
-    if (event == Json::parse_event_t::object_start) keys.emplace_back();
-    if (event == Json::parse_event_t::object_end) keys.pop_back();
-    if (event == Json::parse_event_t::key && !keys.back().insert(parsed.get<std::string>()).second &&
-        duplicate.empty()) {
-      duplicate = parsed.get<std::string>();
-    }
-    return true;
-  };
-  Json header;
-  try {
-    header = Json::parse(text.begin(), text.end(), check);
-  } catch (const std::bad_alloc&) {
-    throw;
-  } catch (const std::exception& error) {
-    return Damaged(path, absl::StrCat("the header is not valid: ", std::string(error.what()).substr(0, 200)));
-  }
-  if (!duplicate.empty()) return Damaged(path, absl::StrCat("the header has the key '", duplicate, "' twice"));
-  return header;
+  HeaderChecker checker;
+  if (!Json::sax_parse(text.begin(), text.end(), &checker)) return Damaged(path, checker.problem());
+  return Json::parse(text.begin(), text.end());
 }
 
 // Checks one tensor's fields against each other and against the length of the data.

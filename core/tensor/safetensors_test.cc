@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "ATen/ops/empty.h"
+#include "absl/strings/str_cat.h"
 #include "core/base/files.h"
 #include "gtest/gtest.h"
 
@@ -201,6 +202,20 @@ INSTANTIATE_TEST_SUITE_P(
                        R"("y":{"dtype":"U8","shape":[4],"data_offsets":[0,4]}})",
                        "1234"),
                 "tensor 'y': data [0, 4) overlaps another tensor's, which ends at 4"}));
+
+// A parser whose time grows with the square of the entries would not be done within the test's time limit.
+TEST(SafetensorsTest, AHundredThousandTensors) {
+  std::string header = "{";
+  constexpr int kTensors = 100'000;
+  for (int i = 0; i < kTensors; ++i) {
+    absl::StrAppend(&header, i == 0 ? "" : ",", "\"t", i, "\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[", i,
+                    ",", i + 1, "]}");
+  }
+  const std::string bytes = FileOf(header + "}", std::string(kTensors, 'x'));
+  const auto file = ParseSafetensors(MappedFile::FromBytes(bytes), "many");
+  ASSERT_TRUE(file.ok()) << file.status();
+  EXPECT_EQ(file->tensors.size(), kTensors);
+}
 
 }  // namespace
 }  // namespace qwt

@@ -1,5 +1,4 @@
 #include "models/checkpoints/checkpoint.h"
-
 #include "tests/fuzz/fuzz.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
