@@ -29,10 +29,10 @@ void CheckStatus(const absl::Status& status);
 // Reads all of them.
 void CheckBytes(absl::string_view bytes);
 
-// Each tensor is a dense CPU tensor, aligned for its dtype, whose every element lies in its storage, and in that of
-// `parts` in which the storage begins. They are where the file's parts that tensors may view are or were: compared, not
-// read. The tensor's first and last element and some between are read through its strides, and it converts to float32
-// as LoadParameters does it (up to 4096 elements: a stride of 0 makes a small file as large as it likes).
+// Each tensor is a dense CPU tensor whose every element lies in its storage, and in that of `parts` in which the
+// storage begins. They are where the file's parts that tensors may view are or were: compared, not read. The tensor's
+// first and last element and some between are read through its strides, and it is copied and converted to float32 (up
+// to 4096 elements: a stride of 0 makes a small file as large as it likes).
 void CheckTensors(const TensorMap& tensors, const std::vector<absl::string_view>& parts);
 
 // How often CheckBytes or CheckTensors was given something to look at: what a test that feeds files knows that it does
