@@ -1,14 +1,15 @@
 #include "data/loader.h"
 
 #include <algorithm>
+#include <chrono>
 #include <condition_variable>
-#include <cstring>
 #include <limits>
 #include <map>
 #include <mutex>
 #include <thread>
 #include <utility>
 
+#include "ATen/Context.h"
 #include "ATen/ops/empty.h"
 #include "absl/strings/str_cat.h"
 #include "core/base/status.h"
@@ -17,13 +18,18 @@ namespace qwt {
 namespace {
 
 absl::Status CheckOptions(const LoaderOptions& options, const std::vector<int64_t>& indices, int64_t dataset_size) {
-  if (options.batch_size < 1 || options.height < 1 || options.width < 1 || options.workers < 1 ||
+  const InputOptions& input = options.input;
+  if (options.batch_size < 1 || input.height < 1 || input.width < 1 || options.workers < 1 ||
       options.prefetch < 1 || options.world_size < 1 || options.rank < 0 || options.rank >= options.world_size) {
     return absl::InvalidArgumentError(absl::StrCat("loader: batch_size ", options.batch_size, ", input ",
-                                                   options.height, " x ", options.width, ", workers ", options.workers,
+                                                   input.height, " x ", input.width, ", workers ", options.workers,
                                                    ", prefetch ", options.prefetch, " must be at least 1, rank ",
                                                    options.rank, " in [0, ", options.world_size, ")"));
   }
+  if (options.pinned && !at::globalContext().hasCUDA()) {
+    return absl::InvalidArgumentError("loader: pinned memory is for GPUs, and there is none");
+  }
+  QWT_RETURN_IF_ERROR(CheckInput(input));
   for (int64_t index : indices) {
     if (index < 0 || index >= dataset_size) {
       return absl::InvalidArgumentError(
@@ -62,6 +68,18 @@ class Loader::Impl {
 
   int64_t batches() const { return slots_; }
 
+  std::vector<SkippedImage> skipped() const {
+    std::lock_guard lock(mutex_);
+    std::vector<SkippedImage> images;
+    for (const auto& [position, message] : skipped_) images.push_back({position, message});
+    return images;
+  }
+
+  double waited_seconds() const {
+    std::lock_guard lock(mutex_);
+    return waited_.count();
+  }
+
   absl::StatusOr<std::optional<Batch>> Next() {
     if (!invalid_.ok()) return invalid_;
     std::unique_lock lock(mutex_);
@@ -69,7 +87,9 @@ class Loader::Impl {
     const int64_t slot = asked_;
     if (asked_ < slots_) ++asked_;
     room_.notify_all();
+    const auto start = std::chrono::steady_clock::now();
     ready_.wait(lock, [&] { return slot >= failed_slot_ || done_.count(slot) > 0; });
+    waited_ += std::chrono::steady_clock::now() - start;
     if (slot >= failed_slot_) return failure_;
     Batch batch = std::move(done_.extract(slot).mapped());
     return std::optional<Batch>(std::move(batch));
@@ -104,23 +124,39 @@ class Loader::Impl {
   bool Finished() const { return started_ == slots_ || failed_slot_ != kNone; }
 
   absl::Status Load(int64_t slot, Batch* batch) {
+    const InputOptions& input = options_.input;
     batch->ordinal = options_.rank + slot * options_.world_size;
-    batch->first = batch->ordinal * options_.batch_size;
-    const int64_t count = std::min<int64_t>(options_.batch_size, static_cast<int64_t>(indices_.size()) - batch->first);
-    const int64_t values = 3 * options_.height * options_.width;
-    batch->images = at::empty({count, 3, options_.height, options_.width}, at::kFloat);
+    const int64_t first = batch->ordinal * options_.batch_size;
+    const int64_t count = std::min<int64_t>(options_.batch_size, static_cast<int64_t>(indices_.size()) - first);
+    const auto pixels = at::TensorOptions(at::kFloat).pinned_memory(options_.pinned);
+    batch->images = at::empty({count, 3, input.height, input.width}, pixels);
     batch->labels = at::empty({count}, at::kLong);
-    for (int64_t i = 0; i < count; ++i) {
-      const int64_t index = indices_[batch->first + i];
-      QWT_ASSIGN_OR_RETURN(const Example example, dataset_.Get(index));
-      absl::StatusOr<at::Tensor> image =
-          EvalTransform(example.pixels, options_.preset, options_.height, options_.width);
-      if (!image.ok()) return Annotate(image.status(), dataset_.NameOf(index));
-      std::memcpy(batch->images.mutable_data_ptr<float>() + i * values, image->const_data_ptr<float>(),
-                  values * sizeof(float));
-      batch->labels.mutable_data_ptr<int64_t>()[i] = example.label;
+    batch->positions = at::empty({count}, at::kLong);
+    int64_t loaded = 0;
+    for (int64_t position = first; position < first + count; ++position) {
+      absl::StatusOr<Example> example = LoadCrop(position);
+      if (options_.skip_bad_images && absl::IsDataLoss(example.status())) {
+        std::lock_guard lock(mutex_);
+        skipped_[position] = std::string(example.status().message());
+        continue;
+      }
+      QWT_RETURN_IF_ERROR(example.status());
+      NormaliseInto(example->pixels, input.preset,
+                    batch->images.mutable_data_ptr<float>() + loaded * 3 * input.height * input.width);
+      batch->labels.mutable_data_ptr<int64_t>()[loaded] = example->label;
+      batch->positions.mutable_data_ptr<int64_t>()[loaded] = position;
+      ++loaded;
     }
+    if (loaded == count) return absl::OkStatus();
+    for (at::Tensor* tensor : {&batch->images, &batch->labels, &batch->positions}) *tensor = tensor->narrow(0, 0, loaded);
     return absl::OkStatus();
+  }
+
+  absl::StatusOr<Example> LoadCrop(int64_t position) const {
+    if (options_.crops != nullptr) {
+      if (std::optional<Example> crop = options_.crops->Get(position)) return *crop;
+    }
+    return qwt::LoadCrop(dataset_, indices_[position], options_.input);
   }
 
   const Dataset& dataset_;
@@ -129,12 +165,14 @@ class Loader::Impl {
   absl::Status invalid_;
   int64_t slots_ = 0;
 
-  std::mutex mutex_;  // guards what follows
+  mutable std::mutex mutex_;  // guards what follows
   std::condition_variable room_, ready_;
   int64_t started_ = 0, asked_ = 0, failed_slot_ = kNone;
   bool stopped_ = false;
   absl::Status failure_;
   std::map<int64_t, Batch> done_;
+  std::map<int64_t, std::string> skipped_;  // by position: what is wrong
+  std::chrono::duration<double> waited_{0};
 
   std::vector<std::thread> workers_;
 };
@@ -144,5 +182,7 @@ Loader::Loader(const Dataset& dataset, std::vector<int64_t> indices, LoaderOptio
 Loader::~Loader() = default;
 int64_t Loader::batches() const { return impl_->batches(); }
 absl::StatusOr<std::optional<Batch>> Loader::Next() { return impl_->Next(); }
+std::vector<SkippedImage> Loader::skipped() const { return impl_->skipped(); }
+double Loader::waited_seconds() const { return impl_->waited_seconds(); }
 
 }  // namespace qwt

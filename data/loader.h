@@ -4,10 +4,12 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "ATen/core/Tensor.h"
 #include "absl/status/statusor.h"
+#include "data/crop_cache.h"
 #include "data/dataset.h"
 #include "data/transform.h"
 
@@ -15,21 +17,29 @@ namespace qwt {
 
 struct Batch {
   int64_t ordinal = 0;  // position in the list of all batches of all ranks
-  int64_t first = 0;    // position in the list of images of the batch's first one
-  at::Tensor images;    // float32 [N, 3, height, width]
+  at::Tensor images;    // float32 [N, 3, height, width]; N may be 0 where all images were skipped
   at::Tensor labels;    // int64 [N]
+  at::Tensor positions;  // int64 [N]: of each image in the list
 };
 
 struct LoaderOptions {
+  InputOptions input;
   int64_t batch_size = 16;
-  int64_t height = 0, width = 0;
-  Preset preset;
   int rank = 0, world_size = 1;  // batch i belongs to rank i % world_size
   int workers = 1;
-  int prefetch = 4;  // batches decoded ahead
+  int prefetch = 4;                  // batches decoded ahead
+  bool skip_bad_images = false;      // leaves out what cannot be decoded (DataLoss); by default it is an error
+  bool pinned = false;               // batches in page-locked memory, from where a GPU copies while it computes
+  const CropCache* crops = nullptr;  // takes evaluation crops from here where it has them
 };
 
-// Batch i holds images [i * batch_size, (i + 1) * batch_size) of `indices`; the last may be smaller.
+struct SkippedImage {
+  int64_t position = 0;  // in the list
+  std::string message;   // names the image
+};
+
+// Batch i holds images [i * batch_size, (i + 1) * batch_size) of `indices`; the last may be smaller. What is skipped is
+// missing in its batch and changes no other.
 class Loader {
  public:
   Loader(const Dataset& dataset, std::vector<int64_t> indices, LoaderOptions options);  // dataset must outlive it
@@ -38,6 +48,11 @@ class Loader {
   int64_t batches() const;  // of this rank
   // This rank's next batch, in order; nullopt after the last; the first error, naming the image, ends it. Thread safe.
   absl::StatusOr<std::optional<Batch>> Next();
+
+  // Those skipped so far, by position. Complete after the last batch.
+  std::vector<SkippedImage> skipped() const;
+  // How long callers of Next() have waited in it, summed over them: what decoding cost those who compute.
+  double waited_seconds() const;
 
  private:
   class Impl;

@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <functional>
+#include <map>
 #include <mutex>
 #include <numeric>
 #include <set>
@@ -41,11 +43,26 @@ class Numbers : public Dataset {
   std::function<absl::Status(int64_t)> before_;
 };
 
+// Nine images of 20 x 24 pixels, no two alike.
+class Pattern : public Dataset {
+ public:
+  int64_t size() const override { return 9; }
+  int64_t classes() const override { return 9; }
+  absl::StatusOr<Example> Get(int64_t index) const override {
+    at::Tensor pixels = at::empty({20, 24, 3}, at::kByte);
+    uint8_t* bytes = pixels.mutable_data_ptr<uint8_t>();
+    for (int64_t i = 0; i < pixels.numel(); ++i) bytes[i] = static_cast<uint8_t>(i * (index + 3) / 7);
+    return Example{pixels, index};
+  }
+  std::string NameOf(int64_t index) const override { return absl::StrCat("pattern[", index, "]"); }
+  absl::StatusOr<std::string> Fingerprint(absl::Span<const int64_t>) const override { return std::string("pattern"); }
+};
+
 LoaderOptions MakeOptions(int64_t batch_size, int workers, int rank = 0, int world_size = 1) {
   LoaderOptions options;
   options.batch_size = batch_size;
-  options.height = options.width = kSide;
-  options.preset = {"plain", 0, {0, 0, 0}, {1, 1, 1}};
+  options.input.height = options.input.width = kSide;
+  options.input.preset = {"plain", 0, {0, 0, 0}, {1, 1, 1}};
   options.rank = rank;
   options.world_size = world_size;
   options.workers = workers;
@@ -58,10 +75,12 @@ std::vector<int64_t> FirstImages(int64_t count) {
   return indices;
 }
 
-std::vector<int64_t> Labels(const Batch& batch) {
-  const int64_t* labels = batch.labels.const_data_ptr<int64_t>();
-  return {labels, labels + batch.labels.numel()};
+std::vector<int64_t> Values(const at::Tensor& tensor) {
+  const int64_t* values = tensor.const_data_ptr<int64_t>();
+  return {values, values + tensor.numel()};
 }
+
+std::vector<int64_t> Labels(const Batch& batch) { return Values(batch.labels); }
 
 // All batches of a loader, up to the first error.
 std::vector<Batch> Drain(Loader* loader, absl::Status* status) {
@@ -89,7 +108,6 @@ TEST_P(LoaderWorkersTest, KeepsTheOrderAndTheLastBatchIsSmaller) {
   ASSERT_EQ(batches.size(), 7);
   for (int64_t i = 0; i < 7; ++i) {
     EXPECT_EQ(batches[i].ordinal, i);
-    EXPECT_EQ(batches[i].first, 8 * i);
     const int64_t count = i < 6 ? 8 : 2;
     EXPECT_EQ(batches[i].images.sizes(), (std::vector<int64_t>{count, 3, kSide, kSide}));
     EXPECT_EQ(Labels(batches[i]), std::vector<int64_t>(&indices[8 * i], &indices[8 * i] + count));
@@ -113,7 +131,7 @@ TEST_P(LoaderWorkersTest, RanksShareTheBatchesOfOneRank) {
       EXPECT_EQ(batches.size(), loader.batches());
       for (const Batch& batch : batches) {
         EXPECT_EQ(batch.ordinal % world_size, rank);
-        EXPECT_EQ(batch.first, batch.ordinal * 8);
+        EXPECT_EQ(Values(batch.positions), Values(batch.labels));  // the list is 0, 1, …
         EXPECT_TRUE(seen[batch.ordinal].empty());
         seen[batch.ordinal] = Labels(batch);
       }
@@ -133,6 +151,98 @@ TEST_P(LoaderWorkersTest, AnErrorComesAfterTheBatchesBeforeItAndStays) {
   EXPECT_EQ(Drain(&loader, &status).size(), 5);
   EXPECT_EQ(status, absl::DataLossError("numbers[21]: broken"));
   EXPECT_EQ(loader.Next().status(), absl::DataLossError("numbers[21]: broken"));
+}
+
+TEST_P(LoaderWorkersTest, LeavesOutBadImagesWhereAskedTo) {
+  Numbers dataset(20, [](int64_t index) {
+    const bool bad = index == 1 || (index >= 8 && index < 12) || index == 19;
+    return bad ? absl::DataLossError(absl::StrCat("numbers[", index, "]: broken")) : absl::OkStatus();
+  });
+  std::vector<int64_t> reversed = FirstImages(20);
+  std::reverse(reversed.begin(), reversed.end());
+  for (int world_size : {1, 2, 3}) {
+    std::vector<std::vector<int64_t>> labels(5), positions(5);
+    std::map<int64_t, std::string> skipped;
+    for (int rank = 0; rank < world_size; ++rank) {
+      LoaderOptions options = MakeOptions(4, GetParam(), rank, world_size);
+      options.skip_bad_images = true;
+      Loader loader(dataset, reversed, options);
+      absl::Status status;
+      for (const Batch& batch : Drain(&loader, &status)) {
+        labels[batch.ordinal] = Labels(batch);
+        positions[batch.ordinal] = Values(batch.positions);
+        EXPECT_EQ(batch.images.size(0), batch.labels.size(0));
+        for (int64_t k = 0; k < batch.images.size(0); ++k) {
+          EXPECT_EQ(batch.images[k].min().item<float>(), batch.labels[k].item<int64_t>() / 255.0f);
+        }
+      }
+      EXPECT_TRUE(status.ok()) << status;
+      for (const SkippedImage& image : loader.skipped()) skipped[image.position] = image.message;
+    }
+    EXPECT_EQ(labels, (std::vector<std::vector<int64_t>>{{18, 17, 16}, {15, 14, 13, 12}, {}, {7, 6, 5, 4}, {3, 2, 0}}));
+    EXPECT_EQ(positions[0], (std::vector<int64_t>{1, 2, 3}));
+    EXPECT_EQ(positions[4], (std::vector<int64_t>{16, 17, 19}));
+    EXPECT_EQ(skipped, (std::map<int64_t, std::string>{{0, "numbers[19]: broken"},
+                                                       {8, "numbers[11]: broken"},
+                                                       {9, "numbers[10]: broken"},
+                                                       {10, "numbers[9]: broken"},
+                                                       {11, "numbers[8]: broken"},
+                                                       {18, "numbers[1]: broken"}}));
+  }
+}
+
+TEST(LoaderTest, OnlyBadImagesAreLeftOut) {
+  Numbers dataset(4, [](int64_t index) {
+    return index == 2 ? absl::PermissionDeniedError("open 'numbers[2]': Permission denied") : absl::OkStatus();
+  });
+  LoaderOptions options = MakeOptions(2, 1);
+  options.skip_bad_images = true;
+  Loader loader(dataset, FirstImages(4), options);
+  EXPECT_EQ(Labels(**loader.Next()), FirstImages(2));
+  EXPECT_EQ(loader.Next().status(), absl::PermissionDeniedError("open 'numbers[2]': Permission denied"));
+}
+
+// What is drawn goes by the image's index in the dataset: not by its place in the list, batch, worker or rank.
+TEST(LoaderTest, TheSameImageGetsTheSameAugmentationWhereverItStands) {
+  Pattern dataset;
+  LoaderOptions options = MakeOptions(3, 2);
+  options.input = {{"photographs", 0.875, {0, 0, 0}, {1, 1, 1}}, 16, 16, Transform::kTrain, 5};
+  absl::Status status;
+  Loader in_order(dataset, FirstImages(9), options);
+  std::map<int64_t, at::Tensor> images;
+  for (const Batch& batch : Drain(&in_order, &status)) {
+    for (int64_t k = 0; k < batch.images.size(0); ++k) images[batch.labels[k].item<int64_t>()] = batch.images[k];
+  }
+  ASSERT_EQ(images.size(), 9);
+  EXPECT_FALSE(images[0].equal(images[1]));
+  EXPECT_TRUE(images[4].equal(Normalise(*Crop(dataset.Get(4)->pixels, options.input, 4), options.input.preset)));
+  for (int rank = 0; rank < 2; ++rank) {
+    options.batch_size = 4;
+    options.workers = 3;
+    options.rank = rank;
+    options.world_size = 2;
+    Loader shuffled(dataset, {8, 3, 0, 5, 1, 7, 2, 6, 4}, options);
+    for (const Batch& batch : Drain(&shuffled, &status)) {
+      for (int64_t k = 0; k < batch.images.size(0); ++k) {
+        EXPECT_TRUE(batch.images[k].equal(images[batch.labels[k].item<int64_t>()]));
+      }
+    }
+  }
+  options.input.seed = 6;
+  options.rank = 0;
+  Loader other_seed(dataset, {4}, options);
+  EXPECT_FALSE((*other_seed.Next())->images[0].equal(images[4]));
+}
+
+TEST(LoaderTest, TellsHowLongItWasWaitedFor) {
+  Numbers dataset(2, [&](int64_t) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(30));
+    return absl::OkStatus();
+  });
+  Loader loader(dataset, FirstImages(2), MakeOptions(2, 1));
+  EXPECT_EQ(loader.waited_seconds(), 0);
+  ASSERT_TRUE(loader.Next().ok());
+  EXPECT_GT(loader.waited_seconds(), 0);
 }
 
 TEST_P(LoaderWorkersTest, EndsEarly) {
@@ -236,7 +346,7 @@ TEST(LoaderTest, DecodesNoFurtherAheadThanAsked) {
 TEST(LoaderTest, NamesTheImageThatDoesNotFit) {
   Numbers dataset(4);
   LoaderOptions options = MakeOptions(2, 1);
-  options.height = options.width = 5;
+  options.input.height = options.input.width = 5;
   Loader loader(dataset, {3, 1}, options);
   EXPECT_EQ(loader.Next().status(),
             absl::InvalidArgumentError(
@@ -265,6 +375,10 @@ TEST(LoaderTest, RefusesWhatCannotBe) {
   EXPECT_EQ(Loader(dataset, {0}, MakeOptions(0, 1)).Next().status(),
             absl::InvalidArgumentError(
                 "loader: batch_size 0, input 2 x 2, workers 1, prefetch 4 must be at least 1, rank 0 in [0, 1)"));
+  LoaderOptions pinned = MakeOptions(2, 1);
+  pinned.pinned = true;
+  EXPECT_EQ(Loader(dataset, {0}, pinned).Next().status(),
+            absl::InvalidArgumentError("loader: pinned memory is for GPUs, and there is none"));
   EXPECT_EQ(Loader(dataset, {0}, MakeOptions(2, 1, 2, 2)).Next().status(),
             absl::InvalidArgumentError(
                 "loader: batch_size 2, input 2 x 2, workers 1, prefetch 4 must be at least 1, rank 2 in [0, 2)"));

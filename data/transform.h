@@ -24,16 +24,30 @@ absl::StatusOr<Preset> FindPreset(
     const std::string& name);  // deit, vit, swin, resnet, fashion_mnist; NotFound with the nearest
 std::vector<std::string> PresetNames();
 
-// Evaluation transform: uint8 [h, w, 3] -> float32 [3, height, width], normalised. InvalidArgument where a preset
-// without resize gets an image of another size.
-absl::StatusOr<at::Tensor> EvalTransform(const at::Tensor& pixels, const Preset& preset, int64_t height, int64_t width);
+// kEval: the published evaluation: resize, centre crop. kTrain: the published augmentation of photographs for calibration
+// and fit: random resized crop (area 0.08 to 1, ratio 3/4 to 4/3, bicubic), mirrored with probability 1/2, RandAugment
+// `rand-m9-mstd0.5-inc1` of timm 0.4.12 with the preset's mean colour from outside.
+enum class Transform { kEval, kTrain };
 
-// Training transform, the published one for calibration and fit on photographs: random resized crop (area 0.08 to 1,
-// ratio 3/4 to 4/3, bicubic), mirrored with probability 1/2, RandAugment `rand-m9-mstd0.5-inc1` of timm 0.4.12 with the
-// preset's mean colour from outside, normalised. uint8 [h, w, 3] -> float32 [3, height, width].
-// `image` is its index in the dataset. What is drawn depends on seed, image and [h, w] alone, not on batch size, order,
-// workers or ranks. InvalidArgument for a preset without resize and for an input that is not square.
-absl::StatusOr<at::Tensor> TrainTransform(const at::Tensor& pixels, const Preset& preset, int64_t height, int64_t width,
-                                          uint64_t seed, uint64_t image);
+// What makes an image a network's input.
+struct InputOptions {
+  Preset preset;
+  int64_t height = 0, width = 0;  // of the network's input
+  Transform transform = Transform::kEval;
+  uint64_t seed = 0;  // of what kTrain draws
+};
+
+// InvalidArgument where the preset cannot serve the input's size or transform, whatever the image.
+absl::Status CheckInput(const InputOptions& input);
+
+// uint8 [h, w, 3] -> uint8 [height, width, 3]: the pixels that the network sees. `image` is its index in the dataset: what
+// kTrain draws depends on seed, image and [h, w] alone, not on batch size, order, workers or ranks. InvalidArgument as
+// CheckInput, and where a preset without resize gets an image of another size.
+absl::StatusOr<at::Tensor> Crop(const at::Tensor& pixels, const InputOptions& input, uint64_t image);
+
+// Of a crop: float32 [3, height, width], (byte / 255 - mean) / std, each operation rounded to float32 as PyTorch does.
+at::Tensor Normalise(const at::Tensor& crop, const Preset& preset);
+// The same into 3 · height · width floats at `target`.
+void NormaliseInto(const at::Tensor& crop, const Preset& preset, float* target);
 
 }  // namespace qwt

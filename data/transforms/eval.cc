@@ -1,45 +1,19 @@
-#include <algorithm>
 #include <cmath>
 
 #include "ATen/ops/zeros.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
-#include "core/base/status.h"
-#include "core/base/strings.h"
-#include "data/transform.h"
-#include "data/transforms/normalise.h"
+#include "data/transforms/crops.h"
 #include "data/transforms/resize.h"
 
 namespace qwt {
 namespace {
-
-constexpr std::array<double, 3> kImageNetMean = {0.485, 0.456, 0.406};
-constexpr std::array<double, 3> kImageNetStd = {0.229, 0.224, 0.225};
-constexpr std::array<double, 3> kHalf = {0.5, 0.5, 0.5};
-
-// By name.
-const std::vector<Preset>& Presets() {
-  static const auto* presets = new std::vector<Preset>{
-      {"deit", 0.875, kImageNetMean, kImageNetStd},
-      {"fashion_mnist", 0, kHalf, {0.25, 0.25, 0.25}, 2},
-      {"resnet", 0.875, kImageNetMean, kImageNetStd},
-      {"swin", 0.9, kImageNetMean, kImageNetStd},
-      {"vit", 0.9, kHalf, kHalf},
-  };
-  return *presets;
-}
 
 std::string Size(int64_t height, int64_t width) { return absl::StrCat(height, " x ", width); }
 
 // Half to even, as Python's round().
 int64_t Centre(int64_t outer, int64_t inner) { return std::lrint((outer - inner) / 2.0); }
 
-absl::StatusOr<at::Tensor> ResizeAndCrop(const at::Tensor& pixels, const Preset& preset, int64_t height,
-                                         int64_t width) {
-  if (height != width || preset.crop_pct > 1) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("preset ", preset.name, " is for square inputs, the network's is ", Size(height, width)));
-  }
+at::Tensor ResizeAndCrop(const at::Tensor& pixels, const Preset& preset, int64_t height, int64_t width) {
   const int64_t side = static_cast<int64_t>(std::floor(height / preset.crop_pct));
   const int64_t h = pixels.size(0), w = pixels.size(1);
   int64_t resized_height = side, resized_width = side;
@@ -71,27 +45,9 @@ absl::StatusOr<at::Tensor> Pad(const at::Tensor& pixels, const Preset& preset, i
 
 }  // namespace
 
-std::vector<std::string> PresetNames() {
-  std::vector<std::string> names;
-  for (const Preset& preset : Presets()) names.push_back(preset.name);
-  return names;
-}
-
-absl::StatusOr<Preset> FindPreset(const std::string& name) {
-  for (const Preset& preset : Presets()) {
-    if (preset.name == name) return preset;
-  }
-  const std::vector<std::string> names = PresetNames();
-  return absl::NotFoundError(absl::StrCat("unknown preset '", name, "'", DidYouMean(name, names),
-                                          "; there are: ", absl::StrJoin(names, ", ")));
-}
-
-absl::StatusOr<at::Tensor> EvalTransform(const at::Tensor& pixels, const Preset& preset, int64_t height,
-                                         int64_t width) {
-  absl::StatusOr<at::Tensor> fitted =
-      preset.crop_pct > 0 ? ResizeAndCrop(pixels, preset, height, width) : Pad(pixels, preset, height, width);
-  if (!fitted.ok()) return fitted.status();
-  return Normalise(*fitted, preset);
+absl::StatusOr<at::Tensor> EvalCrop(const at::Tensor& pixels, const Preset& preset, int64_t height, int64_t width) {
+  if (preset.crop_pct > 0) return ResizeAndCrop(pixels, preset, height, width);
+  return Pad(pixels, preset, height, width);
 }
 
 }  // namespace qwt

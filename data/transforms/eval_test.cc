@@ -16,6 +16,13 @@ at::Tensor Image(int64_t height, int64_t width, uint8_t value) {
   return at::empty({height, width, 3}, at::kByte).fill_(value);
 }
 
+// The crop, normalised.
+absl::StatusOr<at::Tensor> EvalTransform(const at::Tensor& pixels, const Preset& preset, int64_t height, int64_t width) {
+  absl::StatusOr<at::Tensor> crop = Crop(pixels, {preset, height, width}, 0);
+  if (!crop.ok()) return crop.status();
+  return Normalise(*crop, preset);
+}
+
 TEST(PresetTest, HoldsWhatTheFamiliesWereTrainedWith) {
   EXPECT_EQ(PresetNames(), (std::vector<std::string>{"deit", "fashion_mnist", "resnet", "swin", "vit"}));
   const std::array<double, 3> imagenet_mean = {0.485, 0.456, 0.406}, imagenet_std = {0.229, 0.224, 0.225},

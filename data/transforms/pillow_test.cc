@@ -34,6 +34,13 @@ at::Tensor Resize(const at::Tensor& pixels, int64_t height, int64_t width) {
   return ResizeBicubicAndCrop(pixels, height, width, {0, 0, height, width});
 }
 
+// The crop, normalised.
+absl::StatusOr<at::Tensor> EvalTransform(const at::Tensor& pixels, const Preset& preset, int64_t height, int64_t width) {
+  absl::StatusOr<at::Tensor> crop = Crop(pixels, {preset, height, width}, 0);
+  if (!crop.ok()) return crop.status();
+  return Normalise(*crop, preset);
+}
+
 // The bytes behind a normalised image: float32 [3, h, w] -> uint8 [h, w, 3].
 at::Tensor Bytes(const at::Tensor& normalised, const Preset& preset) {
   at::Tensor bytes = normalised.clone();

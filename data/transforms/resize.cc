@@ -5,12 +5,12 @@
 #include <vector>
 
 #include "ATen/ops/empty.h"
+#include "data/transforms/resample.h"
 
 namespace qwt {
 namespace {
 
-constexpr int kChannels = 3;
-constexpr int kPrecisionBits = 22;
+constexpr int kChannels = kResampleChannels;
 constexpr double kSupport = 2.0;
 
 double BicubicKernel(double x) {
@@ -20,12 +20,6 @@ double BicubicKernel(double x) {
   if (x < 2.0) return (((x - 5.0) * x + 8.0) * x - 4.0) * a;
   return 0.0;
 }
-
-// One output pixel is the weighted sum of the inputs [first, first + weights.size()).
-struct Taps {
-  int64_t first = 0;
-  std::vector<int32_t> weights;
-};
 
 // The taps of outputs [from, to) of a pass from `inputs` to `outputs` pixels.
 std::vector<Taps> MakeTaps(int64_t inputs, int64_t outputs, int64_t from, int64_t to) {
@@ -47,23 +41,10 @@ std::vector<Taps> MakeTaps(int64_t inputs, int64_t outputs, int64_t from, int64_
     }
     for (double weight : weights) {
       if (sum != 0.0) weight /= sum;
-      taps.weights.push_back(static_cast<int32_t>(weight * (1 << kPrecisionBits) + (weight < 0 ? -0.5 : 0.5)));
+      taps.weights.push_back(static_cast<int32_t>(weight * (1 << kResampleBits) + (weight < 0 ? -0.5 : 0.5)));
     }
   }
   return all;
-}
-
-uint8_t ToByte(int32_t sum) { return static_cast<uint8_t>(std::clamp(sum >> kPrecisionBits, 0, 255)); }
-
-// Weighted sum of pixels `stride` bytes apart.
-void Apply(const Taps& taps, const uint8_t* source, int64_t stride, uint8_t* target) {
-  int32_t sums[kChannels] = {1 << (kPrecisionBits - 1), 1 << (kPrecisionBits - 1), 1 << (kPrecisionBits - 1)};
-  const uint8_t* pixel = source + taps.first * stride;
-  for (int32_t weight : taps.weights) {
-    for (int c = 0; c < kChannels; ++c) sums[c] += weight * pixel[c];
-    pixel += stride;
-  }
-  for (int c = 0; c < kChannels; ++c) target[c] = ToByte(sums[c]);
 }
 
 }  // namespace
@@ -79,23 +60,19 @@ at::Tensor ResizeBicubicAndCrop(const at::Tensor& pixels, int64_t height, int64_
   const int64_t first_row = rows.front().first;
   const int64_t end_row = rows.back().first + static_cast<int64_t>(rows.back().weights.size());
 
-  std::vector<uint8_t> narrowed((end_row - first_row) * box.width * kChannels);
+  const int64_t row_bytes = box.width * kChannels;
+  std::vector<uint8_t> narrowed((end_row - first_row) * row_bytes);
   const uint8_t* input = source.const_data_ptr<uint8_t>();
+  RowResampler resampler(columns, source_width);
   for (int64_t y = first_row; y < end_row; ++y) {
-    uint8_t* target = &narrowed[(y - first_row) * box.width * kChannels];
-    for (const Taps& taps : columns) {
-      Apply(taps, input + y * source.stride(0), kChannels, target);
-      target += kChannels;
-    }
+    resampler.Run(input + y * source.stride(0), &narrowed[(y - first_row) * row_bytes]);
   }
 
   at::Tensor result = at::empty({box.height, box.width, kChannels}, at::kByte);
   uint8_t* target = result.mutable_data_ptr<uint8_t>();
-  for (Taps taps : rows) {
-    taps.first -= first_row;
-    for (int64_t x = 0; x < box.width; ++x, target += kChannels) {
-      Apply(taps, &narrowed[x * kChannels], box.width * kChannels, target);
-    }
+  for (const Taps& taps : rows) {
+    ResampleColumns(taps.weights, &narrowed[(taps.first - first_row) * row_bytes], row_bytes, target);
+    target += row_bytes;
   }
   return result;
 }

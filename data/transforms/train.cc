@@ -1,10 +1,8 @@
 #include <algorithm>
 #include <cmath>
 
-#include "absl/strings/str_cat.h"
-#include "data/transform.h"
 #include "data/transforms/augmentation.h"
-#include "data/transforms/normalise.h"
+#include "data/transforms/crops.h"
 
 namespace qwt {
 namespace {
@@ -17,28 +15,12 @@ Colour Fill(const Preset& preset) {
   return fill;
 }
 
-absl::Status CheckPreset(const Preset& preset, int64_t height, int64_t width) {
-  if (preset.crop_pct == 0) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("preset ", preset.name,
-                     " has no training transform: the published augmentation cuts out and resizes parts of "
-                     "photographs, and ",
-                     preset.name, " is for small images that are not resized; choose the evaluation transform"));
-  }
-  if (height != width) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("preset ", preset.name, " is for square inputs, the network's is ", height, " x ", width));
-  }
-  return absl::OkStatus();
-}
-
 }  // namespace
 
-absl::StatusOr<at::Tensor> TrainTransform(const at::Tensor& pixels, const Preset& preset, int64_t height, int64_t width,
-                                          uint64_t seed, uint64_t image) {
-  if (absl::Status status = CheckPreset(preset, height, width); !status.ok()) return status;
+at::Tensor TrainCrop(const at::Tensor& pixels, const Preset& preset, int64_t height, int64_t width, uint64_t seed,
+                     uint64_t image) {
   const Augmentation augmentation = DrawAugmentation(pixels.size(0), pixels.size(1), seed, image);
-  return Normalise(Augment(pixels, augmentation, height, width, Fill(preset)), preset);
+  return Augment(pixels, augmentation, height, width, Fill(preset));
 }
 
 }  // namespace qwt

@@ -15,6 +15,14 @@ Preset MustFind(const std::string& name) {
   return *preset;
 }
 
+// The crop, normalised.
+absl::StatusOr<at::Tensor> TrainTransform(const at::Tensor& pixels, const Preset& preset, int64_t height, int64_t width,
+                                          uint64_t seed, uint64_t image) {
+  absl::StatusOr<at::Tensor> crop = Crop(pixels, {preset, height, width, Transform::kTrain, seed}, image);
+  if (!crop.ok()) return crop.status();
+  return Normalise(*crop, preset);
+}
+
 // No two pixels near each other are alike.
 at::Tensor Photograph(int64_t height, int64_t width) {
   at::Tensor pixels = at::empty({height, width, 3}, at::kByte);
