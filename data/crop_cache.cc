@@ -21,6 +21,11 @@ absl::Span<const int64_t> ImagesOf(const std::vector<int64_t>& indices, int64_t 
   return absl::MakeConstSpan(indices).subspan(entry * kImagesPerEntry, kImagesPerEntry);
 }
 
+// Of a crop and its label.
+int64_t ImageBytes(const InputOptions& input) {
+  return 3 * input.height * input.width + static_cast<int64_t>(sizeof(int64_t));
+}
+
 }  // namespace
 
 absl::StatusOr<Example> LoadCrop(const Dataset& dataset, int64_t index, const InputOptions& input) {
@@ -50,8 +55,15 @@ absl::StatusOr<CropCache> CropCache::Plan(const Dataset& dataset, std::vector<in
 }
 
 int64_t CropCache::bytes() const {
-  const int64_t image_bytes = 3 * input_.height * input_.width + static_cast<int64_t>(sizeof(int64_t));
-  return static_cast<int64_t>(indices_.size()) * image_bytes;
+  return static_cast<int64_t>(indices_.size()) * ImageBytes(input_);
+}
+
+int64_t CropCache::MissingBytes(const std::string& store_root) const {
+  int64_t images = 0;
+  for (size_t entry = 0; entry < keys_.size(); ++entry) {
+    if (!ArtifactStore::Contains(store_root, keys_[entry])) images += ImagesOf(indices_, entry).size();
+  }
+  return images * ImageBytes(input_);
 }
 
 absl::Status CropCache::Make(ArtifactStore& store, const Share& share) const {

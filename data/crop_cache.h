@@ -29,6 +29,7 @@ class CropCache {
 
   const std::vector<StoreKey>& keys() const { return keys_; }
   int64_t bytes() const;  // of all entries, in the store
+  int64_t MissingBytes(const std::string& store_root) const;  // of those that the store, which need not exist, has not
 
   struct Share {
     int rank = 0, world_size = 1;  // entry i belongs to rank i % world_size

@@ -29,6 +29,18 @@ absl::StatusOr<Plan> MakePlan(const std::string& config_path, const std::vector<
   return plan;
 }
 
+std::string DescribeDiskUse(const Plan& plan) {
+  std::string text;
+  const std::string& root = plan.request.Of("runtime").String("store");
+  for (const PlannedStage& stage : plan.stages) {
+    if (stage.crops == nullptr) continue;
+    absl::StrAppendFormat(&text, "  crop cache of %s: %d images, %.3f GB, of which %.3f GB are to be written to %s\n",
+                          stage.name, stage.images.indices.size(), stage.crops->bytes() / 1e9,
+                          stage.crops->MissingBytes(root) / 1e9, root);
+  }
+  return text;
+}
+
 std::string DescribePlan(const Plan& plan) {
   const std::string root = plan.request.Of("runtime").String("store");
   // A dry run makes nothing, so a store that is not there yet is an empty one.
@@ -47,6 +59,7 @@ std::string DescribePlan(const Plan& plan) {
                           stage.images.indices.empty() ? "-" : absl::StrCat(stage.images.indices.size()), state,
                           stage.memory_bytes / 1e6);
   }
+  text += DescribeDiskUse(plan);
   absl::StrAppend(&text, "  store ", root, ", ", plan.threads, plan.threads == 1 ? " thread, " : " threads, ",
                   plan.world_size, plan.world_size == 1 ? " rank\n" : " ranks\n");
   return text;

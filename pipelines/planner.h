@@ -23,6 +23,9 @@ struct Plan {
 absl::StatusOr<Plan> MakePlan(const std::string& config_path, const std::vector<std::string>& overrides, int world_size,
                               int local_ranks);
 
+// A line for each cache that a stage keeps beside its values, with its size; "" for none.
+std::string DescribeDiskUse(const Plan& plan);
+
 // What --dry_run prints: for each stage what it makes, on how many images, what the store already has and the memory it
 // may take.
 std::string DescribePlan(const Plan& plan);

@@ -19,10 +19,12 @@ double Seconds(std::chrono::steady_clock::time_point from, std::chrono::steady_c
 
 Progress::Progress(bool enabled) : enabled_(enabled), terminal_(isatty(STDERR_FILENO)) {}
 
-void Progress::Begin(const std::string& what, int64_t total, const std::string& unit) {
+void Progress::Begin(const std::string& what, int64_t total, const std::string& unit,
+                     std::function<std::string()> note) {
   std::lock_guard<std::mutex> lock(mutex_);
   what_ = what;
   unit_ = unit;
+  note_ = std::move(note);
   total_ = total;
   done_ = 0;
   start_ = printed_ = std::chrono::steady_clock::now();
@@ -42,14 +44,18 @@ void Progress::Print() {
   double rate = done_ / std::max(seconds, 1e-9);
   std::string line = absl::StrFormat("  %-24s %d/%d %s  %.0f %s/s  %s left", what_, done_, total_, unit_, rate, unit_,
                                      FormatDuration((total_ - done_) / std::max(rate, 1e-9)));
+  if (note_) absl::StrAppend(&line, note_());
   absl::FPrintF(stderr, terminal_ ? "\r%s\033[K" : "%s\n", line);
   std::fflush(stderr);
 }
 
 void Progress::End() {
   std::lock_guard<std::mutex> lock(mutex_);
+  note_ = nullptr;
   if (enabled_ && terminal_) std::fputs("\r\033[K", stderr);
 }
+
+const char* BoundBy(double load_seconds, double seconds) { return load_seconds > seconds / 2 ? "decode" : "compute"; }
 
 std::string FormatDuration(double seconds) {
   if (seconds < 60) return absl::StrFormat("%.1f s", seconds);

@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "core/base/version.h"
+#include "pipelines/progress.h"
 #include "pipelines/statistics.h"
 #include "torch/headeronly/version.h"
 
@@ -14,7 +15,7 @@ namespace {
 
 ModelScore Score(const Evaluation& evaluation) {
   ModelScore score;
-  score.images = evaluation.predictions.size(0);
+  score.images = evaluation.predictions.ge(0).sum().item<int64_t>();  // without those skipped
   const int64_t top1 = evaluation.top1.sum().item<int64_t>(), top5 = evaluation.top5.sum().item<int64_t>();
   score.top1 = 100.0 * top1 / score.images;
   score.top5 = 100.0 * top5 / score.images;
@@ -42,6 +43,16 @@ nlohmann::ordered_json BlockToJson(const BlockSolution& block) {
                                  {"rank", block.rank}};
   if (!block.kept) json["reason"] = block.reason;
   return json;
+}
+
+// Names a few; result.json has them all.
+std::string SkippedLine(const StageRecord& stage) {
+  constexpr size_t kNamed = 3;
+  if (stage.skipped.empty()) return "";
+  std::string text = absl::StrCat("\n  ", stage.name, ": ", stage.skipped.size(),
+                                  stage.skipped.size() == 1 ? " image" : " images", " could not be decoded:");
+  for (size_t i = 0; i < std::min(kNamed, stage.skipped.size()); ++i) absl::StrAppend(&text, " ", stage.skipped[i]);
+  return text + (stage.skipped.size() > kNamed ? " …\n" : "\n");
 }
 
 }  // namespace
@@ -89,6 +100,14 @@ std::string ResultToJson(const RunResult& result) {
                               {"images", stage.images},
                               {"images_per_second", stage.seconds > 0 ? Rounded(stage.images / stage.seconds, 1) : 0.0},
                               {"peak_bytes", stage.peak_bytes}});
+    if (stage.images_sha256.empty()) continue;
+    Json& entry = json["stages"].back();
+    entry["images_sha256"] = stage.images_sha256;
+    entry["skipped"] = stage.skipped;
+    if (stage.images > 0) {
+      entry["load_seconds"] = Rounded(stage.load_seconds, 3);
+      entry["bound_by"] = BoundBy(stage.load_seconds, stage.seconds);
+    }
   }
   json["environment"] = {{"version", kVersion},
                          {"libtorch", TORCH_VERSION},
@@ -110,6 +129,7 @@ std::string ResultToTable(const RunResult& result) {
                           size == result.size_mb.end() ? "-" : absl::StrFormat("%.3f MB", size->second),
                           score.images_per_second);
   }
+  for (const StageRecord& stage : result.stages) absl::StrAppend(&text, SkippedLine(stage));
   if (result.blocks.empty()) return text;
   const int64_t kept =
       std::count_if(result.blocks.begin(), result.blocks.end(), [](const auto& block) { return block.kept; });

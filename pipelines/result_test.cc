@@ -32,7 +32,18 @@ RunResult SomeResult() {
   dropped.block = "blocks.1";
   dropped.reason = "R² is -1";
   result.blocks = {kept, dropped};
-  result.stages = {{"load", 0.5, false, 0, 1000}, {"fit", 2, false, 512, 2000}, {"evaluate", 0, true, 0, 3000}};
+  StageRecord load, fit, evaluate;
+  load.name = "load";
+  load.seconds = 0.5;
+  fit.name = "fit";
+  fit.seconds = 2;
+  fit.images = 512;
+  fit.load_seconds = 1.5;
+  fit.images_sha256 = "fed";
+  fit.skipped = {"a.jpg", "b.jpg", "c.jpg", "d.jpg"};
+  evaluate.name = "evaluate";
+  evaluate.cached = true;
+  result.stages = {load, fit, evaluate};
   return result;
 }
 
@@ -49,6 +60,10 @@ TEST(ResultTest, JsonHoldsEveryFieldOfTheSchema) {
   EXPECT_TRUE(json["blocks"][0]["condition"].is_null()) << "JSON has no infinity";
   EXPECT_EQ(json["blocks"][1]["reason"], "R² is -1");
   EXPECT_EQ(json["stages"][1]["images_per_second"], 256);
+  EXPECT_EQ(json["stages"][1]["load_seconds"], 1.5);
+  EXPECT_EQ(json["stages"][1]["bound_by"], "decode");
+  EXPECT_EQ(json["stages"][1]["images_sha256"], "fed");
+  EXPECT_EQ(json["stages"][1]["skipped"].size(), 4u);
   EXPECT_EQ(json["stages"][2]["cached"], true);
   EXPECT_EQ(json["environment"]["device"], "cpu");
 }
@@ -69,6 +84,7 @@ TEST(ResultTest, Table) {
             "  model          top-1   95 % interval    top-5       size   images/s\n"
             "  float         89.60%   88.19 to 90.86  99.80%   2.727 MB       1750\n"
             "  quantized     87.10%   85.56 to 88.50  99.75%   0.305 MB       1569\n"
+            "\n  fit: 4 images could not be decoded: a.jpg b.jpg c.jpg …\n"
             "\n  compensation kept in 1 of 2 blocks; R² by block: 0.44 0.00\n");
 }
 

@@ -12,6 +12,7 @@
 #include "core/base/interrupt.h"
 #include "core/base/log.h"
 #include "core/base/sha256.h"
+#include "pipelines/agreement.h"
 #include "pipelines/planner.h"
 #include "pipelines/result.h"
 #include "pipelines/run_folder.h"
@@ -45,8 +46,8 @@ void PrintStage(const StageRecord& stage) {
   if (stage.cached) {
     absl::StrAppend(&line, "   from the store");
   } else if (stage.images > 0) {
-    absl::StrAppendFormat(&line, "   %d images, %.0f images/s", stage.images,
-                          stage.images / std::max(stage.seconds, 1e-9));
+    absl::StrAppendFormat(&line, "   %d images, %.0f images/s, bound by %s", stage.images,
+                          stage.images / std::max(stage.seconds, 1e-9), BoundBy(stage.load_seconds, stage.seconds));
   }
   std::cout << line << std::endl;
 }
@@ -55,20 +56,27 @@ absl::Status RunStage(const PlannedStage& planned, RunContext& context, Values& 
   const std::unique_ptr<Stage> stage = CreateStage(planned.name);
   ResetPeakMemory();
   const auto start = std::chrono::steady_clock::now();
+  StageOutcome outcome;
   absl::Status status = CheckInterrupt();
   if (status.ok()) {
-    status = CatchExceptions(planned.name, [&] { return stage->Run(planned, context, values, &record->cached); });
+    status = CatchExceptions(planned.name, [&] { return stage->Run(planned, context, values, &outcome); });
   }
   context.progress.End();
   record->name = planned.name;
   record->seconds = SecondsSince(start);
-  record->images = record->cached ? 0 : planned.images.indices.size();
+  record->cached = outcome.cached;
+  record->images = outcome.cached ? 0 : planned.images.indices.size();
   record->peak_bytes = PeakMemoryBytes();
+  record->load_seconds = outcome.load_seconds;
+  record->images_sha256 = planned.images.fingerprint;
+  for (int64_t position : outcome.skipped) {
+    record->skipped.push_back(planned.images.dataset->NameOf(planned.images.indices[position]));
+  }
   return status;
 }
 
 int Fail(const absl::Status& status, ExitCode code, const Communicator& comm) {
-  // Every rank finds the same fault in a request, and hears the same interrupt; one says it.
+  // A wrong request is the same on every rank (AgreeOnPlan), and so is an interrupt; one says it.
   const bool same_on_all = code == kRequestWrong || absl::IsCancelled(status);
   if (!same_on_all || comm.rank() == 0) {
     std::cerr << (comm.size() > 1 ? absl::StrCat("error (rank ", comm.rank(), "): ") : "error: ") << status.message()
@@ -124,7 +132,7 @@ int Execute(const Plan& plan, const RunArguments& arguments, Communicator& comm)
   result.threads = plan.threads;
   result.config_sha256 = Sha256(plan.request.ToYaml());
 
-  if (first_rank) std::cout << Headline(plan) << "\n" << std::endl;
+  if (first_rank) std::cout << Headline(plan) << "\n" << DescribeDiskUse(plan) << std::endl;
   Values values;
   StageRecord loading;
   absl::Status status = RunStage(plan.stages[0], context, values, &loading);
@@ -159,7 +167,8 @@ int Run(const RunArguments& arguments) {
   }
   if ((*comm)->size() > 1) SetLogRank((*comm)->rank());
   auto plan = MakePlan(arguments.config, arguments.overrides, (*comm)->size(), LocalRanks());
-  if (!plan.ok()) return Fail(plan.status(), kRequestWrong, **comm);
+  const absl::Status agreed = AgreeOnPlan(plan, **comm);
+  if (!agreed.ok()) return Fail(agreed, kRequestWrong, **comm);
   if (arguments.dry_run) {
     if ((*comm)->rank() == 0)
       std::cout << Headline(*plan) << " (dry run: nothing is computed or written)\n\n" << DescribePlan(*plan);

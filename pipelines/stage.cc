@@ -23,6 +23,15 @@ absl::StatusOr<std::shared_ptr<const Dataset>> OpenSplit(Planning& planning, Spl
   return entry->second;
 }
 
+std::string TransformText(const InputOptions& input) {
+  const Preset& preset = input.preset;
+  const std::string text =
+      absl::StrCat(input.height, "x", input.width, " crop_pct ", preset.crop_pct, " pad ", preset.pad, " mean ",
+                   absl::StrJoin(preset.mean, " "), " std ", absl::StrJoin(preset.std, " "));
+  if (input.transform == Transform::kEval) return absl::StrCat("eval ", text);
+  return absl::StrCat("train rand-m9-mstd0.5-inc1 ", text, " seed ", input.seed);
+}
+
 // Empty where the stage that makes the value could not be planned; the plan is then thrown away with its problems.
 std::string MadeBy(const Planning& planning, const std::string& value) {
   auto found = planning.made.find(value);
@@ -44,51 +53,61 @@ StoreKey StageKey(const std::string& stage, int version, const Planning& plannin
   for (const std::string& section : sections) key.Add(section, planning.request.Of(section).ResultText());
   for (const std::string& value : needs) key.Add(value, MadeBy(planning, value));
   if (images != nullptr) {
-    const Preset preset = RequestedPreset(planning.request);
     key.Add("images", images->fingerprint);
-    key.Add("transform", absl::StrCat("eval ", planning.graph.height, "x", planning.graph.width, " crop_pct ",
-                                      preset.crop_pct, " pad ", preset.pad, " mean ", absl::StrJoin(preset.mean, " "),
-                                      " std ", absl::StrJoin(preset.std, " ")));
+    key.Add("transform", TransformText(images->input));
+    if (SkipsBadImages(planning.request)) key.Add("on_bad_image", "skip");
     key.Add("batch_size", absl::StrCat(planning.request.Of("runtime").Int("batch_size")));
   }
   return key;
 }
 
-ImageList PlanImages(Planning& planning, Split split, int64_t count, Order order, const std::string& where,
-                     Problems* problems) {
+ImageList PlanImages(Planning& planning, const ImageChoice& choice, const std::string& section, Problems* problems) {
+  const Options& options = planning.request.Of(section);
   ImageList images;
-  auto dataset = OpenSplit(planning, split);
+  images.input = {RequestedPreset(planning.request), planning.graph.height, planning.graph.width, choice.transform,
+                  planning.request.seed};
+  if (!planning.graph.blocks.empty()) {  // otherwise `load` failed, and its problem is told
+    const absl::Status fits = CheckInput(images.input);
+    const bool trains = choice.transform == Transform::kTrain;
+    if (!fits.ok()) {
+      problems->Add(trains ? options.Where("transform") : planning.request.Of("dataset").Where("preset"),
+                    std::string(fits.message()));
+    }
+  }
+  auto dataset = OpenSplit(planning, choice.split);
   if (!dataset.ok()) {
     problems->Add("", std::string(dataset.status().message()));  // says itself which option is wrong
     return images;
   }
   if (*dataset == nullptr) return images;  // reported when it was opened first
   images.dataset = *dataset;
-  auto indices = SelectImages(*images.dataset, count, order, planning.request.seed);
+  auto indices = SelectImages(*images.dataset, choice.count, choice.order, planning.request.seed);
   if (!indices.ok()) {
-    problems->Add(where, std::string(indices.status().message()));
+    problems->Add(options.Where("images"), std::string(indices.status().message()));
     return images;
   }
   images.indices = *std::move(indices);
   auto fingerprint = images.dataset->Fingerprint(images.indices);
   if (!fingerprint.ok()) {
-    problems->Add(where, std::string(fingerprint.status().message()));
+    problems->Add(options.Where("images"), std::string(fingerprint.status().message()));
     return images;
   }
   images.fingerprint = *std::move(fingerprint);
   return images;
 }
 
-std::unique_ptr<Loader> MakeLoader(const RunContext& context, const ImageList& images, const Graph& graph) {
+bool SkipsBadImages(const Request& request) { return request.Of("dataset").String("on_bad_image") == "skip"; }
+
+std::unique_ptr<Loader> MakeLoader(const RunContext& context, const ImageList& images, const CropCache* crops) {
   LoaderOptions options;
+  options.input = images.input;
   options.batch_size = context.request.Of("runtime").Int("batch_size");
-  options.height = graph.height;
-  options.width = graph.width;
-  options.preset = RequestedPreset(context.request);
   options.rank = context.comm.rank();
   options.world_size = context.comm.size();
   options.workers = context.threads;
   options.prefetch = 2 * context.threads;
+  options.skip_bad_images = SkipsBadImages(context.request);
+  options.crops = crops;
   return std::make_unique<Loader>(*images.dataset, images.indices, options);
 }
 

@@ -15,6 +15,7 @@
 #include "core/config/node.h"
 #include "core/registry/registry.h"
 #include "core/store/store.h"
+#include "data/crop_cache.h"
 #include "data/dataset.h"
 #include "data/loader.h"
 #include "models/graph.h"
@@ -29,6 +30,7 @@ struct ImageList {
   std::shared_ptr<const Dataset> dataset;
   std::vector<int64_t> indices;
   std::string fingerprint;
+  InputOptions input;  // what is made of each
 };
 
 // What a stage will do.
@@ -37,7 +39,15 @@ struct PlannedStage {
   std::vector<StoreKey> keys;        // one for each entry it makes, in order; none: nothing is stored
   std::vector<std::string> entries;  // what each is: "blocks.3", "float"
   ImageList images;
-  int64_t memory_bytes = 0;  // estimated peak on one rank, beyond what earlier stages left
+  std::shared_ptr<CropCache> crops;  // of the images, where they are to be kept decoded
+  int64_t memory_bytes = 0;          // estimated peak on one rank, beyond what earlier stages left
+};
+
+// What a stage tells of its work besides its values.
+struct StageOutcome {
+  bool cached = false;           // everything came from the store
+  double load_seconds = 0;       // of its time that it waited for images
+  std::vector<int64_t> skipped;  // positions in its list of images, of all ranks: bad ones that were left out
 };
 
 // Filled by the stages in order.
@@ -67,8 +77,8 @@ class Stage {
   virtual std::vector<std::string> Makes() const = 0;
   // Adds everything wrong to *problems. Called only where the sections it reads are sound.
   virtual PlannedStage Plan(Planning& planning, Problems* problems) const = 0;
-  // Sets *cached where everything came from the store.
-  virtual absl::Status Run(const PlannedStage& plan, RunContext& context, Values& values, bool* cached) const = 0;
+  virtual absl::Status Run(const PlannedStage& plan, RunContext& context, Values& values,
+                           StageOutcome* outcome) const = 0;
 };
 
 inline constexpr char kStageKind[] = "stage";
@@ -77,18 +87,29 @@ using StageRegistry = Registry<std::unique_ptr<Stage>, kStageKind>;
 std::unique_ptr<Stage> CreateStage(const std::string& name);
 
 // The key every stage starts from: its name and version, the section's options that can change the result, keys of the
-// values it needs, and (with images) their fingerprint and the batch size, whose cut decides in which order products
-// are summed.
+// values it needs, and (with images) their fingerprint, their transform and the batch size, whose cut decides in which
+// order products are summed.
 StoreKey StageKey(const std::string& stage, int version, const Planning& planning,
                   const std::vector<std::string>& sections, const std::vector<std::string>& needs,
                   const ImageList* images);
 
-// Opens (once) the split of the request's dataset and lists `count` images (0: all) of it.
-ImageList PlanImages(Planning& planning, Split split, int64_t count, Order order, const std::string& where,
-                     Problems* problems);
+// Which images of a split: `count` of them (0: all), prepared by `transform`.
+struct ImageChoice {
+  Split split;
+  int64_t count;
+  Order order;
+  Transform transform;
+};
+// Opens (once) the split of the request's dataset and lists the images. `section` is whose option `images` is to blame
+// where there are too few.
+ImageList PlanImages(Planning& planning, const ImageChoice& choice, const std::string& section, Problems* problems);
 
-// This rank's share of the listed images. The images and the graph must outlive it.
-std::unique_ptr<Loader> MakeLoader(const RunContext& context, const ImageList& images, const Graph& graph);
+// Whether dataset.on_bad_image says to leave out images that cannot be decoded.
+bool SkipsBadImages(const Request& request);
+
+// This rank's share of the listed images. The images must outlive it.
+std::unique_ptr<Loader> MakeLoader(const RunContext& context, const ImageList& images,
+                                   const CropCache* crops = nullptr);
 
 // The payload of each entry, or nullopt; rank 0 decides and all ranks agree.
 absl::StatusOr<std::vector<std::optional<std::string>>> LookupEntries(RunContext& context,

@@ -16,7 +16,7 @@ namespace qwt {
 // One model's accuracy on the evaluation images.
 struct Evaluation {
   std::string model;             // "float", "quantized", "compensated"
-  at::Tensor predictions;        // int64 [images]: the class with the highest logit
+  at::Tensor predictions;        // int64 [images]: the class with the highest logit; -1: the image was skipped
   at::Tensor top1, top5;         // uint8 [images]: whether the label is that class, is among the five highest
   double images_per_second = 0;  // of the run that computed it
 };

@@ -199,9 +199,9 @@ absl::StatusOr<std::unique_ptr<ArtifactStore>> ArtifactStore::Open(const std::st
   return std::unique_ptr<ArtifactStore>(new ArtifactStore(root));
 }
 
-bool ArtifactStore::Contains(const StoreKey& key) const {
+bool ArtifactStore::Contains(const std::string& root, const StoreKey& key) {
   std::error_code error;
-  return fs::exists(absl::StrCat(EntryFolder(root_, key), "/", kRecordFile), error);
+  return fs::exists(absl::StrCat(EntryFolder(root, key), "/", kRecordFile), error);
 }
 
 absl::StatusOr<std::optional<std::string>> ArtifactStore::Lookup(const StoreKey& key) {

@@ -37,7 +37,8 @@ class ArtifactStore {
   static absl::StatusOr<std::unique_ptr<ArtifactStore>> Open(const std::string& root);
 
   // Whether an entry is there, without reading its payload: for plans.
-  bool Contains(const StoreKey& key) const;
+  bool Contains(const StoreKey& key) const { return Contains(root_, key); }
+  static bool Contains(const std::string& root, const StoreKey& key);  // of a store that need not exist
   // The path of the checked payload; nullopt where there is none. A damaged or half-written entry is reported
   // (WARNING), dropped, and counts as none.
   absl::StatusOr<std::optional<std::string>> Lookup(const StoreKey& key);

@@ -27,10 +27,11 @@ class CalibrateStage : public Stage {
     return plan;
   }
 
-  absl::Status Run(const PlannedStage& plan, RunContext& context, Values& values, bool* cached) const override {
+  absl::Status Run(const PlannedStage& plan, RunContext& context, Values& values, StageOutcome* outcome) const override {
     QWT_ASSIGN_OR_RETURN(auto payloads, LookupEntries(context, plan.keys));
     if (payloads[0].has_value()) {
-      *cached = true;
+      outcome->cached = true;
+      QWT_RETURN_IF_ERROR(RecallSkipped(context, plan.images, outcome));
       QWT_ASSIGN_OR_RETURN(TensorFile file, ReadSafetensors(*payloads[0]));
       QWT_ASSIGN_OR_RETURN(values.calibration, PlanFromTensors(file.tensors, file.metadata["specs"]));
       return absl::OkStatus();
@@ -39,7 +40,7 @@ class CalibrateStage : public Stage {
     QWT_ASSIGN_OR_RETURN(auto component, QuantMethodRegistry::Get().Find(options.String("method")));
     QWT_ASSIGN_OR_RETURN(std::unique_ptr<QuantMethod> method, component->create(options));
     QWT_ASSIGN_OR_RETURN(QuantSpecs specs, method->Specs(values.graph));
-    QWT_ASSIGN_OR_RETURN(std::vector<at::Tensor> batches, LoadBatches(context, plan.images, values.graph));
+    QWT_ASSIGN_OR_RETURN(std::vector<at::Tensor> batches, LoadBatches(context, plan.images, outcome));
     int64_t reported = 0;
     auto progress = [&](int64_t done, int64_t total) {
       if (reported == 0) context.progress.Begin("calibrate", total, "nodes");

@@ -26,9 +26,9 @@ class BlockwiseFit {
   BlockwiseFit(RunContext& context, const QuantizedModel& model, const Compensator& compensator)
       : context_(context), model_(model), compensator_(compensator), float_(MakeFloatExecutor(model.parameters)) {}
 
-  absl::Status Start(const ImageList& images) {
+  absl::Status Start(const ImageList& images, StageOutcome* outcome) {
     QWT_ASSIGN_OR_RETURN(quantized_, MakeFakeQuantExecutor(model_.graph, model_.parameters, model_.plan));
-    QWT_ASSIGN_OR_RETURN(values_, LoadBatches(context_, images, model_.graph));
+    QWT_ASSIGN_OR_RETURN(values_, LoadBatches(context_, images, outcome));
     return RunQuantized(model_.graph.stem);
   }
 
@@ -108,16 +108,17 @@ class FitStage : public Stage {
     return plan;
   }
 
-  absl::Status Run(const PlannedStage& plan, RunContext& context, Values& values, bool* cached) const override {
+  absl::Status Run(const PlannedStage& plan, RunContext& context, Values& values, StageOutcome* outcome) const override {
     QuantizedModel& model = *values.quantized;
     const Options& options = context.request.Of("fit");
     model.compensator = options.String("compensator");
     QWT_ASSIGN_OR_RETURN(std::unique_ptr<Compensator> compensator, MakeCompensator(options));
     QWT_ASSIGN_OR_RETURN(std::vector<BlockSolution> stored, StoredSolutions(plan, context));
-    *cached = stored.size() == plan.keys.size();
-    if (!*cached) {
+    outcome->cached = stored.size() == plan.keys.size();
+    if (outcome->cached) QWT_RETURN_IF_ERROR(RecallSkipped(context, plan.images, outcome));
+    if (!outcome->cached) {
       BlockwiseFit fit(context, model, *compensator);
-      QWT_RETURN_IF_ERROR(fit.Start(plan.images));
+      QWT_RETURN_IF_ERROR(fit.Start(plan.images, outcome));
       for (size_t i = 0; i < plan.keys.size(); ++i) {
         const bool known = i < stored.size();
         QWT_ASSIGN_OR_RETURN(BlockSolution solution,

@@ -1,8 +1,36 @@
 #include "pipelines/stages/images_schema.h"
 
+#include <algorithm>
+
+#include "ATen/ops/empty.h"
+#include "ATen/ops/zeros.h"
 #include "absl/strings/str_cat.h"
+#include "core/base/interrupt.h"
+#include "core/base/log.h"
 
 namespace qwt {
+namespace {
+
+// Which of the listed images were left out when they were loaded.
+StoreKey SkippedKey(const ImageList& images) { return StoreKey("skipped", 1).Add("images", images.fingerprint); }
+
+// The bad images that any rank met.
+absl::Status GatherSkipped(RunContext& context, const ImageList& images, const Loader& loader, StageOutcome* outcome) {
+  const int64_t count = images.indices.size();
+  at::Tensor bad = at::zeros({count}, at::kLong);
+  for (const SkippedImage& image : loader.skipped()) {
+    QWT_LOG(INFO) << "skipped: " << image.message;
+    bad[image.position] = 1;
+  }
+  QWT_RETURN_IF_ERROR(context.comm.AllReduceSum(bad));
+  for (int64_t i = 0; i < count; ++i) {
+    if (bad.const_data_ptr<int64_t>()[i] > 0) outcome->skipped.push_back(i);
+  }
+  if (static_cast<int64_t>(outcome->skipped.size()) < count) return absl::OkStatus();
+  return absl::DataLossError(absl::StrCat("none of the ", count, " images can be decoded; the log names them"));
+}
+
+}  // namespace
 
 Schema ImagesSchema(int64_t default_images) {
   return {{Option::Int("images", "How many images of the training split.")
@@ -11,13 +39,21 @@ Schema ImagesSchema(int64_t default_images) {
            Option::String("order", "Which: the first of the split, or drawn without repetition by the seed.")
                .OneOf({"first", "random"})
                .Default("random"),
-           Option::String("transform", "How they are prepared.").OneOf({"eval"}).Default("eval")}};
+           Option::String("transform",
+                          "How they are prepared. train: as published for QwT, a random part of the photograph, "
+                          "mirrored or not, changed by RandAugment, all drawn by seed and image. eval: as evaluation "
+                          "does, which RepQ-ViT's own code calibrates with.")
+               .OneOf({"train", "eval"})
+               .Default("train")}};
 }
 
 ImageList PlanTrainImages(Planning& planning, const std::string& section, Problems* problems) {
   const Options& options = planning.request.Of(section);
-  const Order order = options.String("order") == "first" ? Order::kFirst : Order::kRandom;
-  return PlanImages(planning, Split::kTrain, options.Int("images"), order, options.Where("images"), problems);
+  return PlanImages(planning,
+                    {Split::kTrain, options.Int("images"),
+                     options.String("order") == "first" ? Order::kFirst : Order::kRandom,
+                     options.String("transform") == "train" ? Transform::kTrain : Transform::kEval},
+                    section, problems);
 }
 
 int64_t ImagesOfRank(const ImageList& images, const Planning& planning) {
@@ -25,14 +61,41 @@ int64_t ImagesOfRank(const ImageList& images, const Planning& planning) {
   return (count + planning.world_size - 1) / planning.world_size;
 }
 
-absl::StatusOr<std::vector<at::Tensor>> LoadBatches(RunContext& context, const ImageList& images, const Graph& graph) {
+absl::StatusOr<std::vector<at::Tensor>> LoadBatches(RunContext& context, const ImageList& images,
+                                                    StageOutcome* outcome) {
   std::vector<at::Tensor> batches;
-  std::unique_ptr<Loader> loader = MakeLoader(context, images, graph);
+  std::unique_ptr<Loader> loader = MakeLoader(context, images);
+  context.progress.Begin("decode", images.indices.size(), "images");
   while (true) {
+    QWT_RETURN_IF_ERROR(CheckInterrupt());
     QWT_ASSIGN_OR_RETURN(std::optional<Batch> batch, loader->Next());
-    if (!batch.has_value()) return batches;
-    batches.push_back(batch->images);
+    if (!batch.has_value()) break;
+    context.progress.Advance(batch->labels.size(0) * context.comm.size());
+    if (batch->labels.size(0) > 0) batches.push_back(batch->images);
   }
+  outcome->load_seconds = loader->waited_seconds();
+  if (!SkipsBadImages(context.request)) return batches;
+  QWT_RETURN_IF_ERROR(GatherSkipped(context, images, *loader, outcome));
+  TensorFile file;
+  file.tensors["positions"] = at::empty({static_cast<int64_t>(outcome->skipped.size())}, at::kLong);
+  std::copy(outcome->skipped.begin(), outcome->skipped.end(),
+            file.tensors["positions"].mutable_data_ptr<int64_t>());
+  QWT_RETURN_IF_ERROR(StoreEntry(context, SkippedKey(images), file));
+  return batches;
+}
+
+absl::Status RecallSkipped(RunContext& context, const ImageList& images, StageOutcome* outcome) {
+  if (!SkipsBadImages(context.request)) return absl::OkStatus();
+  QWT_ASSIGN_OR_RETURN(auto payloads, LookupEntries(context, {SkippedKey(images)}));
+  if (!payloads[0].has_value()) {
+    QWT_LOG(WARNING) << "the store no longer says which images were skipped when this was computed";
+    return absl::OkStatus();
+  }
+  QWT_ASSIGN_OR_RETURN(const TensorFile file, ReadSafetensors(*payloads[0]));
+  const at::Tensor& positions = file.tensors.at("positions");
+  const int64_t* first = positions.const_data_ptr<int64_t>();
+  outcome->skipped.assign(first, first + positions.numel());
+  return absl::OkStatus();
 }
 
 }  // namespace qwt

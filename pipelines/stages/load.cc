@@ -47,7 +47,7 @@ class LoadStage : public Stage {
     return plan;
   }
 
-  absl::Status Run(const PlannedStage&, RunContext& context, Values& values, bool*) const override {
+  absl::Status Run(const PlannedStage&, RunContext& context, Values& values, StageOutcome*) const override {
     const Options& options = context.request.Of("model");
     QWT_ASSIGN_OR_RETURN(auto component, ModelRegistry::Get().Find(options.String("name")));
     QWT_ASSIGN_OR_RETURN(values.graph, component->create(options));

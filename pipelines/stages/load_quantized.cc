@@ -29,7 +29,7 @@ class LoadQuantizedStage : public Stage {
     return {};
   }
 
-  absl::Status Run(const PlannedStage&, RunContext& context, Values& values, bool*) const override {
+  absl::Status Run(const PlannedStage&, RunContext& context, Values& values, StageOutcome*) const override {
     QWT_ASSIGN_OR_RETURN(values.quantized, LoadQuantizedModel(context.request.Of("load_quantized").String("file")));
     // Where `load` made the float network, that stays.
     if (values.parameters.empty()) values.graph = values.quantized->graph;

@@ -27,12 +27,12 @@ class QuantizeStage : public Stage {
     return plan;
   }
 
-  absl::Status Run(const PlannedStage& plan, RunContext& context, Values& values, bool* cached) const override {
+  absl::Status Run(const PlannedStage& plan, RunContext& context, Values& values, StageOutcome* outcome) const override {
     QuantizedModel& model = values.quantized.emplace();
     model.graph = values.graph;
     QWT_ASSIGN_OR_RETURN(auto payloads, LookupEntries(context, plan.keys));
     if (payloads[0].has_value()) {
-      *cached = true;
+      outcome->cached = true;
       return Restore(*payloads[0], &model);
     }
     model.parameters = values.parameters;
