@@ -23,7 +23,11 @@ struct QuantizedModel {
   std::map<std::string, std::string> provenance;  // config, hashes, version
 };
 
-// Weights are stored as their integer codes (uint8) with scales; loading gives the same predictions to the last bit.
+// Weights that the plan quantises: parameter -> site.
+std::map<std::string, std::string> QuantizedWeights(const QuantizedModel& model);
+
+// Weights are stored as their integer codes, packed at their own width; loading gives the same predictions to the last
+// bit. docs/saved_models.md has the format.
 absl::Status SaveQuantizedModel(const std::string& path, const QuantizedModel& model);
 // DataLoss for a damaged file, InvalidArgument for one of another version or of something else, each saying which.
 absl::StatusOr<QuantizedModel> LoadQuantizedModel(const std::string& path);

@@ -1,7 +1,10 @@
 #include "qwt/quantized_model.h"
 
 #include <algorithm>
+#include <filesystem>
 #include <fstream>
+#include <iostream>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -14,10 +17,12 @@
 #include "core/config/node.h"
 #include "gtest/gtest.h"
 #include "models/cost.h"
+#include "models/registry.h"
 #include "models/vit/vit.h"
 #include "quant/calibrate.h"
 #include "quant/fake_quant_executor.h"
 #include "quant/method.h"
+#include "quant/sites.h"
 #include "tests/helpers/golden_network.h"
 
 namespace qwt {
@@ -168,9 +173,12 @@ TEST_F(QuantizedModelTest, StoresCodes) {
   ASSERT_EQ(file.status(), absl::OkStatus());
   const at::Tensor& codes = file->tensors.at("codes/blocks.0.attn.qkv.weight");
   EXPECT_EQ(codes.scalar_type(), at::kByte);
-  EXPECT_EQ(codes.max().item<int>(), 15);
+  EXPECT_EQ(codes.sizes(), at::IntArrayRef({144 * 48 / 2}));  // two a byte
+  const at::Tensor& border = file->tensors.at("codes/head.weight");
+  EXPECT_EQ(border.sizes(), at::IntArrayRef({10 * 48}));
+  EXPECT_EQ(border.max().item<int>(), 255);
   EXPECT_EQ(file->tensors.count("parameters/blocks.0.attn.qkv.weight"), 0);
-  EXPECT_EQ(file->tensors.at("parameters/blocks.0.attn.qkv.bias").scalar_type(), at::kFloat);
+  EXPECT_EQ(file->tensors.at("parameters/pos_embed").scalar_type(), at::kFloat);
 }
 
 TEST_F(QuantizedModelTest, ALoadedModelDoesNotFollowItsFile) {
@@ -250,21 +258,25 @@ TEST_F(QuantizedModelTest, DamageIsNamed) {
   };
   EXPECT_EQ(LoadStatus(replaced("\"dtype\":\"F16\",\"shape\":[48,48]", "\"dtype\":\"I16\",\"shape\":[48,48]")),
             damaged);
-  EXPECT_EQ(LoadStatus(replaced("\"dtype\":\"U8\",\"shape\":[48,192]", "\"dtype\":\"U8\",\"shape\":[192,48]")),
+  EXPECT_EQ(LoadStatus(replaced("\"dtype\":\"F32\",\"shape\":[1,17,48]", "\"dtype\":\"F32\",\"shape\":[17,1,48]")),
             damaged);
-  EXPECT_EQ(LoadStatus(replaced("\"compensator\":\"linear\"", "\"compensator\":\"linead\"")), damaged);
+  EXPECT_EQ(LoadStatus(replaced("\"provenance.config_sha256\":\"abc\"", "\"provenance.config_sha256\":\"abd\"")),
+            damaged);
   EXPECT_EQ(LoadStatus(content.substr(0, content.size() - 7)).code(), absl::StatusCode::kDataLoss);
   EXPECT_EQ(LoadStatus("").code(), absl::StatusCode::kDataLoss);
 }
 
 TEST_F(QuantizedModelTest, OtherVersionsAndOtherFilesAreNamed) {
   const std::string path = Path("other.safetensors");
-  std::string newer = Saved();
-  const std::string version = "\"qwt_model\":\"1\"";
-  ASSERT_NE(newer.find(version), std::string::npos);
-  newer.replace(newer.find(version), version.size(), "\"qwt_model\":\"2\"");
-  EXPECT_EQ(LoadStatus(newer, path),
-            absl::InvalidArgumentError(path + ": is a quantised model of format 2; this program reads format 1"));
+  const std::string content = Saved(), version = "\"qwt_model\":\"2\"";
+  ASSERT_NE(content.find(version), std::string::npos);
+  for (const char* other : {"1", "3"}) {
+    std::string changed = content;
+    changed[changed.find(version) + version.size() - 2] = *other;
+    EXPECT_EQ(LoadStatus(changed, path),
+              absl::InvalidArgumentError(path + ": is a quantised model of format " + other +
+                                         "; this program reads format 2: make it anew with the config.yaml beside it"));
+  }
   ASSERT_EQ(WriteSafetensors(path, {{{"weight", at::zeros({2})}}, {}}), absl::OkStatus());
   EXPECT_EQ(LoadQuantizedModel(path).status(),
             absl::InvalidArgumentError(path + ": is no quantised model, which a run writes as model.safetensors"));
@@ -385,6 +397,50 @@ TEST(SizeTest, OfTheDemoAndOfDeiTSmallAsPublished) {
   model = ForSizes(BuildVit("deit_small", VitConfig()), 4);
   EXPECT_NEAR(QuantizedSizeMb(model, false), 11.848, 5e-4);
   EXPECT_NEAR(QuantizedSizeMb(model, true), 15.405, 5e-4);
+}
+
+// A published network at four bits with all that its file holds; what the numbers are does not change its length.
+QuantizedModel Published(const std::string& name, const std::string& method) {
+  QuantizedModel model;
+  model.graph = Make<ModelRegistry>(name, "{}");
+  std::map<std::string, int64_t> channels;
+  for (const ParameterSpec& parameter : model.graph.parameters) {
+    model.parameters[parameter.name] = at::zeros(parameter.shape).fill_(0.3);  // no whole number
+    channels[parameter.name] = parameter.shape[0];
+  }
+  const auto specs = *Make<QuantMethodRegistry>(method, "{weight_bits: 4, activation_bits: 4}")->Specs(model.graph);
+  for (const Site& site : QuantSites(model.graph)) {
+    if (!specs.count(site.name)) continue;
+    const bool weight = site.role == SiteRole::kWeight;
+    const int64_t scales = weight ? channels.at(site.node->weight) : 1;
+    QuantSpec spec = specs.at(site.name);
+    // As after re-parameterisation: one scale, and a zero point that is not whole.
+    if (!weight) spec.granularity = Granularity::kPerTensor;
+    model.plan[site.name] = {spec, at::zeros({scales}).fill_(0.1), at::zeros({scales}).fill_(weight ? 7 : 7.25)};
+  }
+  return model;
+}
+
+TEST(FileSizeTest, IsWithinThreePercentOfTheSizeThatIsReported) {
+  for (const auto& [name, method] : std::map<std::string, std::string>{{"deit_tiny", "repq_vit"},
+                                                                       {"deit_small", "repq_vit"},
+                                                                       {"deit_small_distilled", "repq_vit"},
+                                                                       {"swin_tiny", "repq_vit"},
+                                                                       {"resnet18", "percentile"},
+                                                                       {"resnet50", "percentile"},
+                                                                       {"resnet101", "percentile"}}) {
+    QuantizedModel model = Published(name, method);
+    const bool compensated = method == "repq_vit";
+    if (compensated) AddZeros(&model);
+    const std::string path = Path("published.safetensors");
+    ASSERT_EQ(SaveQuantizedModel(path, model), absl::OkStatus());
+    const double mb = std::filesystem::file_size(path) / 1e6, reported = QuantizedSizeMb(model, compensated);
+    std::cout << name << ": " << mb << " MB on disk, " << reported << " MB reported: " << 100 * (mb / reported - 1)
+              << " % more\n";
+    EXPECT_LT(mb / reported, 1.03) << name;
+    EXPECT_GT(mb / reported, 1.0) << name;  // less would mean that something is not in it
+    ASSERT_EQ(LoadQuantizedModel(path).status(), absl::OkStatus());
+  }
 }
 
 }  // namespace
