@@ -56,7 +56,8 @@ evaluate: {images: 500}
 )";
 
 // In the order of a run; sections that are not named here come after these, runtime last.
-constexpr const char* kReadingOrder[] = {"model", "dataset", "load", "calibrate", "quantize", "fit", "evaluate"};
+constexpr const char* kReadingOrder[] = {"model",    "dataset", "load",     "calibrate",
+                                         "quantize", "fit",     "evaluate", kExpected};
 
 int Position(const std::string& name) {
   if (name == "runtime") return std::size(kReadingOrder) + 1;

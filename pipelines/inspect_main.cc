@@ -1,9 +1,12 @@
-// bazel run //models:inspect -- NAME|CONFIG [model.KEY=VALUE ...] [--weights=FILE ...] [--parameters] [--batch=N]
+// bazel run //models:inspect -- NAME|CONFIG|SAVED_MODEL [model.KEY=VALUE ...] [--weights=FILE ...] [--parameters]
+// [--batch=N]
 // [--json]
 #include <CLI/CLI.hpp>
 #include <iostream>
 
+#include "absl/strings/match.h"
 #include "core/base/log.h"
+#include "core/base/paths.h"
 #include "core/base/status.h"
 #include "core/base/text_table.h"
 #include "core/tensor/parallel.h"
@@ -13,6 +16,7 @@
 #include "pipelines/home.h"
 #include "pipelines/inspect_request.h"
 #include "pipelines/inspection.h"
+#include "pipelines/saved_inspection.h"
 
 namespace qwt {
 namespace {
@@ -31,7 +35,17 @@ std::string ListOfNetworks() {
          TextTable({Align::kLeft, Align::kLeft}, rows);
 }
 
+absl::Status InspectSaved(const InspectArguments& arguments) {
+  if (!arguments.overrides.empty() || !arguments.weights.empty() || arguments.parameters || arguments.batch != 1) {
+    return absl::InvalidArgumentError("a saved model is printed as it is; the only option is --json");
+  }
+  QWT_ASSIGN_OR_RETURN(const SavedModel saved, OpenSavedModel(AbsolutePath(arguments.network)));
+  std::cout << (arguments.json ? SavedModelToJson(saved) : SavedModelToText(saved));
+  return absl::OkStatus();
+}
+
 absl::Status Inspect(const InspectArguments& arguments) {
+  if (absl::EndsWith(arguments.network, ".safetensors")) return InspectSaved(arguments);
   QWT_ASSIGN_OR_RETURN(const InspectRequest request,
                        CheckInspectRequest(arguments.network, arguments.overrides, arguments.weights));
   QWT_ASSIGN_OR_RETURN(NetworkInspection network, InspectNetwork(request.graph, arguments.batch));
@@ -50,9 +64,12 @@ absl::Status Inspect(const InspectArguments& arguments) {
 int main(int argc, char** argv) {
   CLI::App app{
       "Prints a network: its blocks with shapes, parameters, multiply-accumulates and memory, and what of it can be "
-      "quantised.\nExit codes: 0 done, 1 failed, 2 the request was wrong. docs/inspect.md explains every figure."};
+      "quantised; or a saved quantised model: its sites, compensation, sizes and origin.\nExit codes: 0 done, 1 "
+      "failed, 2 the request was wrong. docs/inspect.md explains every figure."};
   qwt::InspectArguments arguments;
-  app.add_option("network", arguments.network, "A network's name, or a config file: its model section.");
+  app.add_option("network", arguments.network,
+                 "A network's name, a config file: its model section, or a run's "
+                 "model.safetensors.");
   app.add_option("overrides", arguments.overrides, "model.KEY=VALUE: replaces one value of the model section.");
   app.add_option(
          "--weights", arguments.weights,

@@ -103,14 +103,30 @@ std::string BlockChart(const RunResult& result) {
 std::string ModelTable(const RunResult& result) {
   std::string html =
       "<div class='scroll'><table><tr><th>model</th><th>top-1</th><th>95 % interval</th><th>top-5</th><th>size</th>"
-      "<th>images/s</th></tr>";
+      "<th>images/s</th>";
+  html += result.expected.top1.empty() ? "</tr>" : "<th>published</th><th>difference</th></tr>";
   for (const std::string& model : result.models) {
     const ModelScore& score = result.scores.at(model);
     auto size = result.size_mb.find(model);
     absl::StrAppendFormat(
-        &html, "<tr><td>%s</td><td>%.2f %%</td><td>%.2f to %.2f</td><td>%.2f %%</td><td>%s</td><td>%.0f</td></tr>",
-        model, score.top1, score.top1_low, score.top1_high, score.top5,
+        &html, "<tr><td>%s</td><td>%.2f %%</td><td>%.2f to %.2f</td><td>%.2f %%</td><td>%s</td><td>%.0f</td>", model,
+        score.top1, score.top1_low, score.top1_high, score.top5,
         size == result.size_mb.end() ? "" : absl::StrFormat("%.3f MB", size->second), score.images_per_second);
+    if (const auto above = AboveExpected(result, model)) {
+      absl::StrAppendFormat(&html, "<td>%.2f %%</td><td>%+.2f</td>", result.expected.top1.at(model), *above);
+    }
+    html += "</tr>";
+  }
+  return html + "</table></div>";
+}
+
+std::string ComparisonTable(const RunResult& result) {
+  std::string html =
+      "<div class='scroll'><table><tr><th>images that only one gets right</th><th>first</th><th>second</th>"
+      "<th>McNemar's p</th></tr>";
+  for (const Comparison& comparison : result.comparisons) {
+    absl::StrAppend(&html, "<tr><td>", comparison.first, ", ", comparison.second, "</td><td>", comparison.only_first,
+                    "</td><td>", comparison.only_second, "</td><td>", ProbabilityText(comparison.test.p), "</td></tr>");
   }
   return html + "</table></div>";
 }
@@ -138,6 +154,7 @@ std::string ResultToHtml(const RunResult& result) {
   if (!result.models.empty()) {
     absl::StrAppendFormat(&html, "<p class='sub'>%d images</p>", result.scores.at(result.models[0]).images);
     absl::StrAppend(&html, ModelTable(result), "<h2>Accuracy</h2>", AccuracyChart(result));
+    if (!result.comparisons.empty()) absl::StrAppend(&html, ComparisonTable(result));
   }
   if (!result.blocks.empty())
     absl::StrAppend(&html, "<h2>What compensation wins back, block by block</h2>", BlockChart(result));

@@ -44,6 +44,19 @@ Section DatasetSection() {
           &DatasetRegistry::Get()};
 }
 
+Section ExpectedSection() {
+  return {kExpected,
+          "What a publication reports, printed beside what the run measures; may be left out. It has no effect on a "
+          "result.",
+          {{Option::String("of", "The setting it is of, as W4/A4; beside runs at other widths it is not printed."),
+            Option::Double("float", "Top-1 of the float network, %.").Range(0, 100),
+            Option::Double("quantized", "Top-1 of the quantised network, %.").Range(0, 100),
+            Option::Double("compensated", "Top-1 of the compensated network, %.").Range(0, 100),
+            Option::Double("tolerance", "A difference of more points is marked.").Range(0, 100).Default("0.5")}},
+          "",
+          nullptr};
+}
+
 Section RuntimeSection() {
   return {"runtime",
           "How to run; nothing here but batch_size can change a result.",
@@ -159,6 +172,7 @@ std::vector<Section> AllSections() {
     }
     if (!section.schema.options.empty() || section.components != nullptr) sections.push_back(section);
   }
+  sections.push_back(ExpectedSection());
   sections.push_back(RuntimeSection());
   return sections;
 }
@@ -203,6 +217,7 @@ Request CheckRequest(const ConfigNode& config, Problems* problems) {
   const bool top_is_sound = problems->lines().size() == problems_before;
 
   std::vector<std::string> used = {"runtime"};
+  if (SectionOf(config, kExpected) != nullptr) used.push_back(kExpected);
   if (top_is_sound) {
     request.name = top.String("name");
     request.seed = top.Int("seed");

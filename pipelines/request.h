@@ -35,6 +35,9 @@ Schema TopLevelSchema();
 // be used only if nothing was added to *problems.
 Options CheckSection(const Section& section, const ConfigNode& config, Problems* problems);
 
+// The section of published figures, the one that a request may lack.
+inline constexpr char kExpected[] = "expected";
+
 struct Request {
   std::string name;
   uint64_t seed = 0;

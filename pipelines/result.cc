@@ -1,13 +1,14 @@
 #include "pipelines/result.h"
 
 #include <algorithm>
+#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "core/base/text_table.h"
 #include "core/base/version.h"
 #include "pipelines/progress.h"
-#include "pipelines/statistics.h"
 #include "torch/headeronly/version.h"
 
 namespace qwt {
@@ -23,7 +24,23 @@ ModelScore Score(const Evaluation& evaluation) {
   score.top1_low = 100 * interval.low;
   score.top1_high = 100 * interval.high;
   score.images_per_second = evaluation.images_per_second;
+  if (evaluation.squared_error.defined()) {
+    // One after the other: an operator's sum would depend on the number of threads.
+    double sum = 0;
+    for (int64_t i = 0; i < score.images; ++i) sum += evaluation.squared_error.data_ptr<double>()[i];
+    score.logits_mse = sum / static_cast<double>(score.images);
+  }
   return score;
+}
+
+Comparison Compare(const Evaluation& first, const Evaluation& second) {
+  Comparison comparison;
+  comparison.first = first.model;
+  comparison.second = second.model;
+  comparison.only_first = first.top1.gt(second.top1).sum().item<int64_t>();
+  comparison.only_second = second.top1.gt(first.top1).sum().item<int64_t>();
+  comparison.test = McNemarTest(comparison.only_first, comparison.only_second);
+  return comparison;
 }
 
 // Lines of text, so that a result reads "87.60" and not 87.599999999.
@@ -55,12 +72,69 @@ std::string SkippedLine(const StageRecord& stage) {
   return text + (stage.skipped.size() > kNamed ? " …\n" : "\n");
 }
 
+nlohmann::ordered_json ScoreToJson(const ModelScore& score) {
+  nlohmann::ordered_json json = {{"images", score.images},
+                                 {"top1", Rounded(score.top1, 4)},
+                                 {"top5", Rounded(score.top5, 4)},
+                                 {"top1_ci95", {Rounded(score.top1_low, 4), Rounded(score.top1_high, 4)}}};
+  if (score.logits_mse.has_value()) json["logits_mse"] = *score.logits_mse;
+  return json;
+}
+
+nlohmann::ordered_json ComparisonToJson(const Comparison& comparison) {
+  return {{"models", {comparison.first, comparison.second}},
+          {"only_right", {comparison.only_first, comparison.only_second}},
+          {"method", comparison.test.exact ? "binomial" : "chi_squared"},
+          {"p", comparison.test.p}};
+}
+
+nlohmann::ordered_json ExpectedToJson(const RunResult& result) {
+  nlohmann::ordered_json json = {{"top1", result.expected.top1}, {"tolerance", result.expected.tolerance}};
+  json["difference"] = nlohmann::ordered_json::object();
+  for (const std::string& model : result.models) {
+    if (const auto above = AboveExpected(result, model)) json["difference"][model] = Rounded(*above, 4);
+  }
+  return json;
+}
+
+std::string ComparisonTable(const RunResult& result) {
+  std::vector<std::vector<std::string>> rows = {{"images that only one gets right", "first", "second", "McNemar's p"}};
+  for (const Comparison& comparison : result.comparisons) {
+    rows.push_back({absl::StrCat(comparison.first, ", ", comparison.second), absl::StrCat(comparison.only_first),
+                    absl::StrCat(comparison.only_second), ProbabilityText(comparison.test.p)});
+  }
+  return TextTable({Align::kLeft, Align::kRight, Align::kRight, Align::kRight}, rows);
+}
+
+std::string BlocksText(const RunResult& result) {
+  const int64_t kept =
+      std::count_if(result.blocks.begin(), result.blocks.end(), [](const auto& block) { return block.kept; });
+  std::string text =
+      absl::StrCat("  compensation kept in ", kept, " of ", result.blocks.size(), " blocks; R² by block:");
+  for (const BlockSolution& block : result.blocks) absl::StrAppendFormat(&text, " %.2f", block.r2);
+  return text + "\n";
+}
+
 }  // namespace
+
+std::optional<double> AboveExpected(const RunResult& result, const std::string& model) {
+  const auto expected = result.expected.top1.find(model);
+  const auto score = result.scores.find(model);
+  if (expected == result.expected.top1.end() || score == result.scores.end()) return std::nullopt;
+  return score->second.top1 - expected->second;
+}
+
+std::string ProbabilityText(double p) { return absl::StrFormat(p < 0.01 ? "%.1e" : "%.2f", p); }
 
 void AddValues(const Values& values, RunResult* result) {
   for (const Evaluation& evaluation : values.evaluations) {
     result->models.push_back(evaluation.model);
     result->scores[evaluation.model] = Score(evaluation);
+  }
+  for (size_t i = 0; i < values.evaluations.size(); ++i) {
+    for (size_t j = i + 1; j < values.evaluations.size(); ++j) {
+      result->comparisons.push_back(Compare(values.evaluations[i], values.evaluations[j]));
+    }
   }
   result->size_mb["float"] = FloatSizeMb(values.graph);
   if (!values.quantized.has_value()) return;
@@ -78,16 +152,15 @@ std::string ResultToJson(const RunResult& result) {
                {"error", result.status.ok() ? Json(nullptr) : Json(std::string(result.status.message()))},
                {"config_sha256", result.config_sha256},
                {"evaluation", Json::object()},
+               {"mcnemar", Json::array()},
                {"size_mb", Json::object()},
                {"blocks", Json::array()},
                {"stages", Json::array()}};
   for (const std::string& model : result.models) {
-    const ModelScore& score = result.scores.at(model);
-    json["evaluation"][model] = {{"images", score.images},
-                                 {"top1", Rounded(score.top1, 4)},
-                                 {"top5", Rounded(score.top5, 4)},
-                                 {"top1_ci95", {Rounded(score.top1_low, 4), Rounded(score.top1_high, 4)}}};
+    json["evaluation"][model] = ScoreToJson(result.scores.at(model));
   }
+  for (const Comparison& comparison : result.comparisons) json["mcnemar"].push_back(ComparisonToJson(comparison));
+  if (!result.expected.top1.empty()) json["expected"] = ExpectedToJson(result);
   for (const char* model : {"float", "quantized", "compensated"}) {
     if (auto size = result.size_mb.find(model); size != result.size_mb.end())
       json["size_mb"][model] = Rounded(size->second, 6);
@@ -119,23 +192,30 @@ std::string ResultToJson(const RunResult& result) {
 
 std::string ResultToTable(const RunResult& result) {
   if (result.models.empty()) return "";
-  std::string text = absl::StrFormat("  %-12s %7s   %-14s %7s %10s %10s\n", "model", "top-1", "95 % interval", "top-5",
-                                     "size", "images/s");
+  const bool expected = !result.expected.top1.empty();
+  bool apart = false;
+  std::string text = absl::StrFormat("  %-12s %7s   %-14s %7s %10s %10s%s\n", "model", "top-1", "95 % interval",
+                                     "top-5", "size", "images/s", expected ? "  published  difference" : "");
   for (const std::string& model : result.models) {
     const ModelScore& score = result.scores.at(model);
     auto size = result.size_mb.find(model);
-    absl::StrAppendFormat(&text, "  %-12s %6.2f%%   %5.2f to %5.2f %6.2f%% %10s %10.0f\n", model, score.top1,
+    absl::StrAppendFormat(&text, "  %-12s %6.2f%%   %5.2f to %5.2f %6.2f%% %10s %10.0f", model, score.top1,
                           score.top1_low, score.top1_high, score.top5,
                           size == result.size_mb.end() ? "-" : absl::StrFormat("%.3f MB", size->second),
                           score.images_per_second);
+    if (const auto above = AboveExpected(result, model)) {
+      const bool far = std::abs(*above) > result.expected.tolerance;
+      absl::StrAppendFormat(&text, "    %6.2f%%      %+6.2f%s", result.expected.top1.at(model), *above,
+                            far ? " *" : "");
+      apart = apart || far;
+    }
+    text += "\n";
   }
+  if (apart) absl::StrAppend(&text, "  * more than ", result.expected.tolerance, " points apart\n");
   for (const StageRecord& stage : result.stages) absl::StrAppend(&text, SkippedLine(stage));
-  if (result.blocks.empty()) return text;
-  const int64_t kept =
-      std::count_if(result.blocks.begin(), result.blocks.end(), [](const auto& block) { return block.kept; });
-  absl::StrAppend(&text, "\n  compensation kept in ", kept, " of ", result.blocks.size(), " blocks; R² by block:");
-  for (const BlockSolution& block : result.blocks) absl::StrAppendFormat(&text, " %.2f", block.r2);
-  return text + "\n";
+  if (!result.comparisons.empty()) absl::StrAppend(&text, "\n", ComparisonTable(result));
+  if (!result.blocks.empty()) absl::StrAppend(&text, "\n", BlocksText(result));
+  return text;
 }
 
 }  // namespace qwt

@@ -2,10 +2,12 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/status/status.h"
+#include "pipelines/statistics.h"
 #include "pipelines/values.h"
 
 namespace qwt {
@@ -27,6 +29,20 @@ struct ModelScore {
   double top1 = 0, top5 = 0;           // %
   double top1_low = 0, top1_high = 0;  // %, Wilson 95 %
   double images_per_second = 0;
+  std::optional<double> logits_mse = std::nullopt;  // to the float model, over all images and classes
+};
+
+// Two models on the same images.
+struct Comparison {
+  std::string first = "", second = "";
+  int64_t only_first = 0, only_second = 0;  // images that only this one gets right
+  McNemar test = {};
+};
+
+// What a publication reports of the same setting.
+struct ExpectedScores {
+  std::map<std::string, double> top1;  // %, by model; empty: nothing is expected
+  double tolerance = 0;                // points
 };
 
 struct RunResult {
@@ -35,12 +51,20 @@ struct RunResult {
   std::string config_sha256;
   std::vector<std::string> models;           // those evaluated, in the order asked for
   std::map<std::string, ModelScore> scores;  // by model
-  std::map<std::string, double> size_mb;     // by model
+  std::vector<Comparison> comparisons;       // of every two models
+  ExpectedScores expected;
+  std::map<std::string, double> size_mb;  // by model
   std::vector<BlockSolution> blocks;
   std::vector<StageRecord> stages;
   int ranks = 1, threads = 1;
   std::string device = "cpu";
 };
+
+// Points above what is expected of the model; nothing where nothing is.
+std::optional<double> AboveExpected(const RunResult& result, const std::string& model);
+
+// "1.2e-05", "0.31".
+std::string ProbabilityText(double p);
 
 // Scores, sizes and blocks of what the stages made.
 void AddValues(const Values& values, RunResult* result);

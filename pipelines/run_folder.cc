@@ -32,6 +32,19 @@ std::string FreshFolder(const std::string& name) {
   return candidate;
 }
 
+// Each image by each model: images and labels once, then by model what Evaluation holds.
+TensorFile PredictionsOf(const std::vector<Evaluation>& evaluations, const std::map<std::string, std::string>& origin) {
+  TensorFile file{{{"images", evaluations[0].images}, {"labels", evaluations[0].labels}}, origin};
+  for (const Evaluation& evaluation : evaluations) {
+    file.tensors[evaluation.model + ".predictions"] = evaluation.predictions;
+    file.tensors[evaluation.model + ".top1"] = evaluation.top1;
+    file.tensors[evaluation.model + ".top5"] = evaluation.top5;
+    if (!evaluation.squared_error.defined()) continue;
+    file.tensors[evaluation.model + ".squared_error"] = evaluation.squared_error;
+  }
+  return file;
+}
+
 }  // namespace
 
 absl::StatusOr<RunFolder> RunFolder::Create(const std::string& out, const Request& request) {
@@ -43,7 +56,7 @@ absl::StatusOr<RunFolder> RunFolder::Create(const std::string& out, const Reques
                               : WriteFileAtomically(folder.path_ + "/config.yaml", request.ToYaml());
   QWT_RETURN_IF_ERROR(Annotate(status, "the run's folder cannot be written to; choose another with --out DIR"));
   // What an earlier run left here is not this one's.
-  for (const char* name : {"result.json", "model.safetensors", "report.html", "run.log"}) {
+  for (const char* name : {"result.json", "predictions.safetensors", "model.safetensors", "report.html", "run.log"}) {
     std::filesystem::remove(folder.path_ + "/" + name, error);
   }
   SetLogFile(folder.path_ + "/run.log");
@@ -53,9 +66,14 @@ absl::StatusOr<RunFolder> RunFolder::Create(const std::string& out, const Reques
 
 absl::Status RunFolder::Write(const Values& values, const absl::Status& status, RunResult* result) const {
   result->status = status;
-  if (status.ok() && values.quantized.has_value()) {
+  const std::map<std::string, std::string> origin = {
+      {"run", result->name}, {"config_sha256", result->config_sha256}, {"version", kVersion}};
+  if (status.ok() && !values.evaluations.empty()) {
+    result->status = WriteSafetensors(path_ + "/predictions.safetensors", PredictionsOf(values.evaluations, origin));
+  }
+  if (result->status.ok() && values.quantized.has_value()) {
     QuantizedModel model = *values.quantized;
-    model.provenance = {{"run", result->name}, {"config_sha256", result->config_sha256}, {"version", kVersion}};
+    model.provenance = origin;
     result->status = SaveQuantizedModel(path_ + "/model.safetensors", model);
   }
   // INFO: stderr hears it from the runner.

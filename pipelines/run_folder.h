@@ -1,4 +1,4 @@
-// The folder a run leaves: config.yaml, run.log, result.json, model.safetensors, report.html.
+// The folder a run leaves: config.yaml, run.log, result.json, predictions.safetensors, model.safetensors, report.html.
 #pragma once
 
 #include <string>

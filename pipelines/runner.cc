@@ -102,6 +102,22 @@ std::string Headline(const Plan& plan) {
   return text;
 }
 
+// What is published of the setting that runs; nothing of another.
+ExpectedScores ExpectedOf(const Request& request) {
+  const auto section = request.sections.find(kExpected);
+  if (section == request.sections.end()) return {};
+  const Options& options = section->second;
+  if (const auto quantize = request.sections.find("quantize"); quantize != request.sections.end()) {
+    const std::string setting =
+        absl::StrCat("W", quantize->second.Int("weight_bits"), "/A", quantize->second.Int("activation_bits"));
+    if (setting != options.String("of")) return {};
+  }
+  ExpectedScores expected;
+  for (const char* model : {"float", "quantized", "compensated"}) expected.top1[model] = options.Double(model);
+  expected.tolerance = options.Double("tolerance");
+  return expected;
+}
+
 // The stages after the first: from here on there is a run, whose outcome is written whatever it is.
 absl::Status RunRest(const Plan& plan, RunContext& context, Values& values, RunResult* result) {
   for (size_t i = 1; i < plan.stages.size(); ++i) {
@@ -131,6 +147,7 @@ int Execute(const Plan& plan, const RunArguments& arguments, Communicator& comm)
   result.ranks = comm.size();
   result.threads = plan.threads;
   result.config_sha256 = Sha256(plan.request.ToYaml());
+  result.expected = ExpectedOf(plan.request);
 
   if (first_rank) std::cout << Headline(plan) << "\n" << DescribeDiskUse(plan) << std::endl;
   Values values;

@@ -15,9 +15,14 @@ namespace qwt {
 
 // One model's accuracy on the evaluation images.
 struct Evaluation {
-  std::string model;             // "float", "quantized", "compensated"
-  at::Tensor predictions;        // int64 [images]: the class with the highest logit; -1: the image was skipped
-  at::Tensor top1, top5;         // uint8 [images]: whether the label is that class, is among the five highest
+  std::string model;       // "float", "quantized", "compensated"
+  at::Tensor images;       // int64 [images]: their indices in the evaluation split
+  at::Tensor labels;       // int64 [images]
+  at::Tensor predictions;  // int64 [images]: the class with the highest logit; -1: the image was skipped
+  at::Tensor top1, top5;   // uint8 [images]: whether the label is that class, is among the five highest
+  // float64 [images]: mean over the classes of (logit - the float model's logit)². Undefined for the float model, and
+  // where that is not evaluated beside this one.
+  at::Tensor squared_error;
   double images_per_second = 0;  // of the run that computed it
 };
 

@@ -2,19 +2,20 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <map>
 #include <mutex>
 
-#include "ATen/ops/from_blob.h"
+#include "ATen/TensorOperators.h"
+#include "ATen/ops/tensor.h"
 #include "ATen/ops/topk.h"
 #include "ATen/ops/zeros.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
-#include "core/base/disk.h"
 #include "core/base/log.h"
 #include "core/tensor/parallel.h"
 #include "models/cost.h"
 #include "pipelines/stage.h"
+#include "pipelines/stages/crops.h"
 
 namespace qwt {
 namespace {
@@ -36,26 +37,58 @@ struct Subject {
   double thread_seconds = 0;
 };
 
+bool IsFloat(const std::string& model) { return model == kModels[0]; }
+
 absl::StatusOr<std::unique_ptr<Executor>> MakeExecutor(const std::string& model, const Values& values) {
-  if (model == "float") return MakeFloatExecutor(values.parameters);
+  if (IsFloat(model)) return MakeFloatExecutor(values.parameters);
   return MakeQuantizedExecutor(*values.quantized, model == "compensated");
 }
 
 const Graph& GraphOf(const std::string& model, const Values& values) {
-  return model == "float" ? values.graph : values.quantized->graph;
+  return IsFloat(model) ? values.graph : values.quantized->graph;
 }
 
+absl::StatusOr<Subject> MakeSubject(const std::string& model, const Values& values, int64_t images) {
+  Subject subject;
+  Evaluation& evaluation = subject.evaluation;
+  evaluation.model = model;
+  evaluation.labels = at::zeros({images}, at::kLong);
+  evaluation.predictions = at::zeros({images}, at::kLong);
+  evaluation.top1 = at::zeros({images}, at::kByte);
+  evaluation.top5 = at::zeros({images}, at::kByte);
+  subject.graph = &GraphOf(model, values);
+  QWT_ASSIGN_OR_RETURN(subject.executor, MakeExecutor(model, values));
+  return subject;
+}
+
+// The float model's logits, float32 [images, classes], which the others' are compared with.
+struct FloatLogits {
+  at::Tensor values;   // undefined where the float model is not evaluated
+  bool known = false;  // from the store; else the float model's rows are written before the others read them
+};
+
 // Writes the batch's rows of the subject's tensors; batches do not overlap, so threads need no lock for these.
-void Count(const at::Tensor& logits, const Batch& batch, Evaluation* evaluation) {
+void Count(const at::Tensor& logits, const Batch& batch, const FloatLogits& exact, Evaluation* evaluation) {
+  const auto write = [&](const at::Tensor& rows, const at::Tensor& values) {
+    rows.index_copy_(0, batch.positions, values.to(rows.scalar_type()));
+  };
   const int64_t ranked = std::min<int64_t>(5, logits.size(1));
   at::Tensor best = std::get<1>(at::topk(logits, ranked, 1, true, true));
   at::Tensor hits = best.eq(batch.labels.unsqueeze(1));
-  evaluation->predictions.index_copy_(0, batch.positions, best.select(1, 0));
-  evaluation->top1.index_copy_(0, batch.positions, hits.select(1, 0).to(at::kByte));
-  evaluation->top5.index_copy_(0, batch.positions, hits.any(1).to(at::kByte));
+  write(evaluation->labels, batch.labels);
+  write(evaluation->predictions, best.select(1, 0));
+  write(evaluation->top1, hits.select(1, 0));
+  write(evaluation->top5, hits.any(1));
+  if (IsFloat(evaluation->model)) {
+    write(exact.values, logits);
+  } else if (exact.values.defined()) {
+    const at::Tensor wanted = exact.values.index_select(0, batch.positions);
+    const at::Tensor difference = logits.to(at::kDouble) - wanted.to(at::kDouble);
+    write(evaluation->squared_error, difference.square().mean(1));
+  }
 }
 
-absl::Status RunBatch(const Batch& batch, std::vector<Subject>& subjects, std::mutex& mutex) {
+absl::Status RunBatch(const Batch& batch, const FloatLogits& exact, std::vector<Subject>& subjects, std::mutex& mutex) {
   if (batch.labels.size(0) == 0) return absl::OkStatus();  // all skipped
   for (Subject& subject : subjects) {
     const auto start = std::chrono::steady_clock::now();
@@ -66,7 +99,7 @@ absl::Status RunBatch(const Batch& batch, std::vector<Subject>& subjects, std::m
                                               batch.positions.min().item<int64_t>(), " to ",
                                               batch.positions.max().item<int64_t>()));
     }
-    Count(logits, batch, &subject.evaluation);
+    Count(logits, batch, exact, &subject.evaluation);
     const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
     std::lock_guard<std::mutex> lock(mutex);
     subject.thread_seconds += elapsed.count();
@@ -74,14 +107,15 @@ absl::Status RunBatch(const Batch& batch, std::vector<Subject>& subjects, std::m
   return absl::OkStatus();
 }
 
-// Sums the ranks' shares: each image's row was written by one rank and is zero elsewhere.
+// Sums the ranks' shares: each image's row was written by one rank and is zero elsewhere, so no bit changes.
 absl::Status Reduce(RunContext& context, Subject* subject) {
   Evaluation& evaluation = subject->evaluation;
-  for (at::Tensor* tensor : {&evaluation.predictions, &evaluation.top1, &evaluation.top5}) {
+  for (at::Tensor* tensor : {&evaluation.labels, &evaluation.predictions, &evaluation.top1, &evaluation.top5}) {
     at::Tensor wide = tensor->to(at::kLong);
     QWT_RETURN_IF_ERROR(context.comm.AllReduceSum(wide));
     *tensor = wide.to(tensor->scalar_type());
   }
+  if (evaluation.squared_error.defined()) QWT_RETURN_IF_ERROR(context.comm.AllReduceSum(evaluation.squared_error));
   at::Tensor seconds =
       at::zeros({1}, at::kDouble).fill_(subject->thread_seconds / context.threads / context.comm.size());
   QWT_RETURN_IF_ERROR(context.comm.AllReduceSum(seconds));
@@ -89,14 +123,30 @@ absl::Status Reduce(RunContext& context, Subject* subject) {
   return absl::OkStatus();
 }
 
-TensorFile ToFile(const Evaluation& evaluation) {
-  return {{{"predictions", evaluation.predictions}, {"top1", evaluation.top1}, {"top5", evaluation.top5}},
-          {{"images_per_second", absl::StrCat(evaluation.images_per_second)}}};
+constexpr char kLogits[] = "logits";
+
+TensorFile ToFile(const Evaluation& evaluation, const FloatLogits& exact) {
+  TensorFile file = {{{"labels", evaluation.labels},
+                      {"predictions", evaluation.predictions},
+                      {"top1", evaluation.top1},
+                      {"top5", evaluation.top5}},
+                     {{"images_per_second", absl::StrCat(evaluation.images_per_second)}}};
+  if (evaluation.squared_error.defined()) file.tensors["squared_error"] = evaluation.squared_error;
+  if (IsFloat(evaluation.model)) file.tensors[kLogits] = exact.values;
+  return file;
 }
 
 absl::StatusOr<Evaluation> FromFile(const std::string& model, const std::string& path) {
   QWT_ASSIGN_OR_RETURN(TensorFile file, ReadSafetensors(path));
-  Evaluation evaluation{model, file.tensors["predictions"], file.tensors["top1"], file.tensors["top5"]};
+  Evaluation evaluation;
+  evaluation.model = model;
+  for (const auto& [name, tensor] :
+       {std::pair("labels", &evaluation.labels), std::pair("predictions", &evaluation.predictions),
+        std::pair("top1", &evaluation.top1), std::pair("top5", &evaluation.top5)}) {
+    *tensor = file.tensors[name];
+    if (!tensor->defined()) return absl::DataLossError(absl::StrCat(path, ": no ", name));
+  }
+  evaluation.squared_error = file.tensors["squared_error"];
   if (!absl::SimpleAtod(file.metadata["images_per_second"], &evaluation.images_per_second)) {
     return absl::DataLossError(absl::StrCat(path, ": no images_per_second"));
   }
@@ -124,46 +174,84 @@ class EvaluateStage : public Stage {
                     absl::StrCat("the dataset has ", plan.images.dataset->classes(), " classes, the model ",
                                  planning.graph.classes));
     }
-    for (const std::string& model : options.Strings("models")) {
-      plan.keys.push_back(StageKey("evaluate", 1, planning, {}, {ValueOf(model)}, &plan.images).Add("model", model));
+    const std::vector<std::string> models = options.Strings("models");
+    const bool with_float = std::any_of(models.begin(), models.end(), IsFloat);
+    for (const std::string& model : models) {
+      // A saved model may come without.
+      if (model == "compensated" && planning.made.count(kQuantized) && !planning.made.count(kCompensation)) {
+        problems->Add(options.Where("models"), "the quantised model has no compensation: leave out compensated");
+      }
+      StoreKey key = StageKey("evaluate", 2, planning, {}, {ValueOf(model)}, &plan.images).Add("model", model);
+      if (with_float && !IsFloat(model)) key.Add("compared with", planning.made[kParameters]);
+      plan.keys.push_back(key);
       plan.entries.push_back(model);
     }
     plan.memory_bytes =
         PeakActivationBytes(planning.graph, planning.request.Of("runtime").Int("batch_size") * planning.threads);
+    if (with_float) plan.memory_bytes += plan.images.indices.size() * planning.graph.classes * sizeof(float);
     return plan;
   }
 
-  absl::Status Run(const PlannedStage& plan, RunContext& context, Values& values, StageOutcome* outcome) const override {
+  absl::Status Run(const PlannedStage& plan, RunContext& context, Values& values,
+                   StageOutcome* outcome) const override {
     QWT_ASSIGN_OR_RETURN(auto payloads, LookupEntries(context, plan.keys));
-    std::vector<Subject> subjects;
     const int64_t images = plan.images.indices.size();
+    QWT_ASSIGN_OR_RETURN(FloatLogits exact, FindFloatLogits(plan, payloads, values));
+    std::vector<Subject> subjects;
     for (size_t i = 0; i < plan.keys.size(); ++i) {
       if (payloads[i].has_value()) continue;
-      Subject& subject = subjects.emplace_back();
-      subject.evaluation = {plan.entries[i], at::zeros({images}, at::kLong), at::zeros({images}, at::kByte),
-                            at::zeros({images}, at::kByte)};
-      subject.graph = &GraphOf(plan.entries[i], values);
-      QWT_ASSIGN_OR_RETURN(subject.executor, MakeExecutor(plan.entries[i], values));
+      QWT_ASSIGN_OR_RETURN(Subject subject, MakeSubject(plan.entries[i], values, images));
+      if (exact.values.defined() && !IsFloat(plan.entries[i])) {
+        subject.evaluation.squared_error = at::zeros({images}, at::kDouble);
+      }
+      subjects.push_back(std::move(subject));
     }
     outcome->cached = subjects.empty();
-    if (!outcome->cached) QWT_RETURN_IF_ERROR(Measure(plan, context, subjects, outcome));
-    for (size_t i = 0, next = 0; i < plan.keys.size(); ++i) {
+    if (!outcome->cached) QWT_RETURN_IF_ERROR(Measure(plan, exact, context, subjects, outcome));
+    std::map<std::string, Evaluation> measured;
+    for (Subject& subject : subjects) {
+      QWT_RETURN_IF_ERROR(Reduce(context, &subject));
+      measured[subject.evaluation.model] = std::move(subject.evaluation);
+    }
+    const at::Tensor indices = at::tensor(plan.images.indices, at::kLong);
+    for (size_t i = 0; i < plan.keys.size(); ++i) {
+      Evaluation evaluation;
       if (payloads[i].has_value()) {
-        QWT_ASSIGN_OR_RETURN(Evaluation evaluation, FromFile(plan.entries[i], *payloads[i]));
-        values.evaluations.push_back(std::move(evaluation));
-        continue;
+        QWT_ASSIGN_OR_RETURN(evaluation, FromFile(plan.entries[i], *payloads[i]));
+      } else {
+        evaluation = std::move(measured.at(plan.entries[i]));
+        QWT_RETURN_IF_ERROR(StoreEntry(context, plan.keys[i], ToFile(evaluation, exact)));
       }
-      QWT_RETURN_IF_ERROR(Reduce(context, &subjects[next]));
-      QWT_RETURN_IF_ERROR(StoreEntry(context, plan.keys[i], ToFile(subjects[next].evaluation)));
-      values.evaluations.push_back(std::move(subjects[next++].evaluation));
+      evaluation.images = indices;
+      values.evaluations.push_back(std::move(evaluation));
     }
     return ListSkipped(values.evaluations.back(), outcome);
   }
 
  private:
-  // All models over each batch while it is there, so that images are decoded once.
-  static absl::Status Measure(const PlannedStage& plan, RunContext& context, std::vector<Subject>& subjects,
-                              StageOutcome* outcome) {
+  // From the store, or room for them; nothing where the float model is not evaluated.
+  static absl::StatusOr<FloatLogits> FindFloatLogits(const PlannedStage& plan,
+                                                     const std::vector<std::optional<std::string>>& payloads,
+                                                     const Values& values) {
+    const auto found = std::find_if(plan.entries.begin(), plan.entries.end(), IsFloat);
+    if (found == plan.entries.end()) return FloatLogits();
+    const auto& payload = payloads[found - plan.entries.begin()];
+    const int64_t images = plan.images.indices.size();
+    if (!payload.has_value()) return FloatLogits{at::zeros({images, values.graph.classes})};
+    QWT_ASSIGN_OR_RETURN(TensorFile file, ReadSafetensors(*payload));
+    const at::Tensor& logits = file.tensors[kLogits];
+    if (!logits.defined() || logits.dim() != 2 || logits.size(0) != images) {
+      return absl::DataLossError(absl::StrCat(*payload, ": no logits of ", images, " images"));
+    }
+    return FloatLogits{logits, true};
+  }
+
+  // All models over each batch while it is there, so that images are decoded once; the float model first, which the
+  // others are compared with.
+  static absl::Status Measure(const PlannedStage& plan, FloatLogits& exact, RunContext& context,
+                              std::vector<Subject>& subjects, StageOutcome* outcome) {
+    std::stable_partition(subjects.begin(), subjects.end(),
+                          [](const Subject& subject) { return IsFloat(subject.evaluation.model); });
     if (plan.crops != nullptr) QWT_RETURN_IF_ERROR(FillCrops(plan, context, outcome));
     std::unique_ptr<Loader> loader = MakeLoader(context, plan.images, plan.crops.get());
     std::mutex mutex;
@@ -175,7 +263,7 @@ class EvaluateStage : public Stage {
     QWT_RETURN_IF_ERROR(ParallelFor(loader->batches(), context.threads, [&](int64_t) -> absl::Status {
       QWT_ASSIGN_OR_RETURN(std::optional<Batch> batch, loader->Next());
       if (!batch.has_value()) return absl::OkStatus();
-      QWT_RETURN_IF_ERROR(RunBatch(*batch, subjects, mutex));
+      QWT_RETURN_IF_ERROR(RunBatch(*batch, exact, subjects, mutex));
       context.progress.Advance(batch->labels.size(0) * context.comm.size());
       return absl::OkStatus();
     }));
@@ -185,50 +273,17 @@ class EvaluateStage : public Stage {
       QWT_LOG(INFO) << "skipped: " << image.message;
       for (Subject& subject : subjects) subject.evaluation.predictions[image.position] = kSkipped;
     }
-    return absl::OkStatus();
-  }
-
-  // Decodes what the crop cache lacks, then maps it.
-  static absl::Status FillCrops(const PlannedStage& plan, RunContext& context, StageOutcome* outcome) {
-    const auto start = std::chrono::steady_clock::now();
-    const Communicator& comm = context.comm;
-    context.progress.Begin("decode into the crop cache", plan.images.indices.size(), "images");
-    CropCache::Share share = {comm.rank(), comm.size(), context.threads, SkipsBadImages(context.request),
-                              [&](int64_t images) { context.progress.Advance(images * comm.size()); }};
-    QWT_RETURN_IF_ERROR(plan.crops->Make(context.store, share));
-    QWT_RETURN_IF_ERROR(context.comm.Barrier());
-    QWT_RETURN_IF_ERROR(plan.crops->Open(context.store, context.threads));
-    const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
-    outcome->load_seconds += elapsed.count();
-    return absl::OkStatus();
+    if (!exact.values.defined() || exact.known) return absl::OkStatus();
+    return context.comm.AllReduceSum(exact.values);
   }
 
   static absl::Status ListSkipped(const Evaluation& evaluation, StageOutcome* outcome) {
     const int64_t images = evaluation.predictions.size(0);
     for (int64_t i = 0; i < images; ++i) {
-      if (evaluation.predictions[i].item<int64_t>() == kSkipped) outcome->skipped.push_back(i);
+      if (evaluation.predictions.const_data_ptr<int64_t>()[i] == kSkipped) outcome->skipped.push_back(i);
     }
     if (static_cast<int64_t>(outcome->skipped.size()) < images) return absl::OkStatus();
     return absl::DataLossError(absl::StrCat("none of the ", images, " images can be decoded; the log names them"));
-  }
-
-  // The cache of these images' crops; a problem where the store's disk has no room for it.
-  static std::shared_ptr<CropCache> PlanCrops(const Planning& planning, const ImageList& images,
-                                              const std::string& where, Problems* problems) {
-    if (images.fingerprint.empty()) return nullptr;  // its problem is told
-    auto planned = CropCache::Plan(*images.dataset, images.indices, images.input);
-    if (!planned.ok()) {
-      problems->Add(where, std::string(planned.status().message()));
-      return nullptr;
-    }
-    const std::string& store = planning.request.Of("runtime").String("store");
-    const int64_t missing_bytes = planned->MissingBytes(store), free_bytes = FreeBytes(store);
-    if (missing_bytes > free_bytes) {
-      problems->Add(where, absl::StrFormat("the decoded crops take %.2f GB in the store '%s', whose disk has %.2f GB free; "
-                                           "make room, choose another store with runtime.store=DIR or evaluate without",
-                                           missing_bytes / 1e9, store, free_bytes / 1e9));
-    }
-    return std::make_shared<CropCache>(*std::move(planned));
   }
 };
 

@@ -25,7 +25,8 @@ class LoadQuantizedStage : public Stage {
     }
     planning.graph = model->graph;
     const StoreKey key = StoreKey("load_quantized", 1).Add("file", *sha256);
-    planning.made[kQuantized] = planning.made[kCompensation] = key.hash();
+    planning.made[kQuantized] = key.hash();
+    if (!model->compensation.empty()) planning.made[kCompensation] = key.hash();
     return {};
   }
 
