@@ -27,7 +27,8 @@ ModelScore Score(const Evaluation& evaluation) {
   if (evaluation.squared_error.defined()) {
     // One after the other: an operator's sum would depend on the number of threads.
     double sum = 0;
-    for (int64_t i = 0; i < score.images; ++i) sum += evaluation.squared_error.data_ptr<double>()[i];
+    const double* errors = evaluation.squared_error.const_data_ptr<double>();
+    for (int64_t i = 0; i < evaluation.squared_error.numel(); ++i) sum += errors[i];
     score.logits_mse = sum / static_cast<double>(score.images);
   }
   return score;

@@ -77,6 +77,45 @@ TEST(InspectTest, WeightsThatAreNoneOrOfAnotherNetwork) {
   EXPECT_THAT(run.err, AllOf(HasSubstr("demo_vit.safetensors: "), HasSubstr("blocks.5.norm1.weight")));
 }
 
+// A run's saved model: evaluated nowhere, so that it takes a second.
+TEST(InspectTest, ASavedModel) {
+  const std::string folder = TestFolder("saved");
+  const ProgramResult made = RunProgram({"pipelines/run", "configs/quickstart.yaml", "fit.images=16",
+                                         "calibrate.images=8", "stages=[load, calibrate, quantize, fit]",
+                                         "runtime.store=" + folder + "/store", "--out=" + folder + "/out"});
+  ASSERT_EQ(made.exit_code, 0) << made.err;
+  const std::string path = folder + "/out/model.safetensors";
+  const ProgramResult run = Inspect({path});
+  EXPECT_EQ(run.exit_code, 0) << run.err;
+  EXPECT_THAT(run.out, StartsWith("vit, quantised: an image [3, 28, 28], 10 classes, compensation: linear\n\n"));
+  EXPECT_THAT(run.out,
+              AllOf(HasSubstr("\n  run            quickstart\n"), HasSubstr("\n  compensated           0.418\n"),
+                    HasSubstr("\n  blocks.5 "), HasSubstr("\n  blocks.0.attn.matmul2.left   log_sqrt2     3 ")));
+  const auto json = nlohmann::json::parse(Inspect({path, "--json"}).out, nullptr, false);
+  EXPECT_EQ(json["file_bytes"], fs::file_size(path));
+  EXPECT_EQ(json["size_mb"]["quantized"], 0.305128);
+  EXPECT_EQ(json["blocks"].size(), 6u);
+  EXPECT_EQ(json["sites"].size(), 76u);
+  EXPECT_EQ(json["sites"][1]["name"], "patch_embed.proj.weight");
+  EXPECT_EQ(json["sites"][1]["bits"], 8);
+  EXPECT_EQ(json["sites"][1]["scales"], 96);
+  EXPECT_EQ(json["provenance"]["run"], "quickstart");
+
+  ProgramResult refused = Inspect({path, "--batch=2"});
+  EXPECT_EQ(refused.exit_code, 2);
+  EXPECT_EQ(refused.err, "error: a saved model is printed as it is; the only option is --json\n");
+  refused = Inspect({"models/demo/demo_vit.safetensors"});
+  EXPECT_EQ(refused.exit_code, 2);
+  EXPECT_THAT(refused.err,
+              HasSubstr("demo_vit.safetensors: is no quantised model, which a run writes as model.safetensors"));
+  std::string content = Contents(path);
+  content.back() ^= 1;
+  MakeFile(folder + "/damaged.safetensors", content);
+  refused = Inspect({folder + "/damaged.safetensors"});
+  EXPECT_EQ(refused.exit_code, 2);
+  EXPECT_THAT(refused.err, HasSubstr("damaged.safetensors: the checksum differs: the file is damaged"));
+}
+
 TEST(InspectTest, WrongRequests) {
   const auto expect_refused = [](const std::vector<std::string>& arguments, const std::string& message) {
     const ProgramResult run = Inspect(arguments);

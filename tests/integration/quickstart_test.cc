@@ -4,6 +4,8 @@
 
 #include <filesystem>
 
+#include "ATen/ops/arange.h"
+#include "core/tensor/safetensors.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -40,26 +42,35 @@ TEST(QuickstartTest, LeavesAResultOfSchemaOneAndItsFiles) {
   EXPECT_EQ(run.err, "");
   EXPECT_THAT(run.out, HasSubstr("quickstart: vit on fashion_mnist, repq_vit W3/A3, QwT linear"));
   EXPECT_THAT(run.out, HasSubstr("  model          top-1   95 % interval    top-5       size   images/s\n"));
-  for (const char* name : {"config.yaml", "run.log", "result.json", "model.safetensors", "report.html"}) {
+  for (const char* name :
+       {"config.yaml", "run.log", "result.json", "predictions.safetensors", "model.safetensors", "report.html"}) {
     EXPECT_GT(Contents(folder + "/out/" + name).size(), 0u) << name;
   }
   const json result = ResultIn(folder + "/out");
   ASSERT_TRUE(result.is_object());
-  EXPECT_THAT(Keys(result), ElementsAre("blocks", "config_sha256", "environment", "error", "evaluation", "name",
-                                        "schema", "size_mb", "stages", "status"));
+  EXPECT_THAT(Keys(result), ElementsAre("blocks", "config_sha256", "environment", "error", "evaluation", "mcnemar",
+                                        "name", "schema", "size_mb", "stages", "status"));
   EXPECT_EQ(result["schema"], 1);
   EXPECT_EQ(result["name"], "quickstart");
   EXPECT_EQ(result["status"], "ok");
   EXPECT_TRUE(result["error"].is_null());
   EXPECT_THAT(Keys(result["evaluation"]), ElementsAre("compensated", "float", "quantized"));
   for (const auto& [model, score] : result["evaluation"].items()) {
-    EXPECT_THAT(Keys(score), ElementsAre("images", "top1", "top1_ci95", "top5"));
+    if (model == "float") {
+      EXPECT_THAT(Keys(score), ElementsAre("images", "top1", "top1_ci95", "top5"));
+    } else {
+      EXPECT_THAT(Keys(score), ElementsAre("images", "logits_mse", "top1", "top1_ci95", "top5"));
+    }
     EXPECT_EQ(score["images"], 100);
     EXPECT_GT(score["top1"], 70) << model;
     EXPECT_GE(score["top5"], score["top1"]);
     EXPECT_LT(score["top1_ci95"][0], score["top1"]);
     EXPECT_GT(score["top1_ci95"][1], score["top1"]);
   }
+  EXPECT_GT(result["evaluation"]["quantized"]["logits_mse"], result["evaluation"]["compensated"]["logits_mse"]);
+  EXPECT_GT(result["evaluation"]["compensated"]["logits_mse"], 0);
+  ASSERT_EQ(result["mcnemar"].size(), 3u);
+  EXPECT_EQ(result["mcnemar"][2]["models"], json({"quantized", "compensated"}));
   EXPECT_EQ(result["size_mb"]["quantized"], 0.305128);  // the reference's figures for this network at W3
   EXPECT_EQ(result["size_mb"]["compensated"], 0.418024);
   ASSERT_EQ(result["blocks"].size(), 6u);
@@ -78,6 +89,32 @@ TEST(QuickstartTest, LeavesAResultOfSchemaOneAndItsFiles) {
   }
   EXPECT_THAT(stages, ElementsAre("load", "calibrate", "quantize", "fit", "evaluate"));
   EXPECT_THAT(Keys(result["environment"]), ElementsAre("device", "libtorch", "ranks", "threads", "version"));
+}
+
+// Another width takes the float model's logits from the store, and compares with them as if it had computed them.
+TEST(QuickstartTest, FloatLogitsFromTheStoreGiveTheSameError) {
+  const std::string folder = TestFolder("logits"), fresh = TestFolder("logits_fresh");
+  ASSERT_EQ(RunProgram(ShortQuickstart(folder)).exit_code, 0);
+  ASSERT_EQ(RunProgram(ShortQuickstart(folder, {"quantize.weight_bits=4"})).exit_code, 0);
+  ASSERT_EQ(RunProgram(ShortQuickstart(fresh, {"quantize.weight_bits=4"})).exit_code, 0);
+  EXPECT_EQ(ResultIn(folder + "/out")["evaluation"], ResultIn(fresh + "/out")["evaluation"]);
+}
+
+TEST(QuickstartTest, EveryImagesPredictionIsWritten) {
+  const std::string folder = TestFolder("predictions");
+  ASSERT_EQ(RunProgram(ShortQuickstart(folder)).exit_code, 0);
+  const auto file = ReadSafetensors(folder + "/out/predictions.safetensors");
+  ASSERT_TRUE(file.ok()) << file.status();
+  const json result = ResultIn(folder + "/out");
+  EXPECT_EQ(file->metadata.at("config_sha256"), result["config_sha256"]);
+  EXPECT_TRUE(file->tensors.at("images").equal(at::arange(100)));
+  for (const char* model : {"float", "quantized", "compensated"}) {
+    const at::Tensor hits = file->tensors.at(std::string(model) + ".predictions").eq(file->tensors.at("labels"));
+    EXPECT_TRUE(hits.equal(file->tensors.at(std::string(model) + ".top1").to(at::kBool)));
+    EXPECT_EQ(hits.sum().item<int64_t>(), result["evaluation"][model]["top1"]);  // of 100
+  }
+  EXPECT_NEAR(file->tensors.at("quantized.squared_error").mean().item<double>(),
+              result["evaluation"]["quantized"]["logits_mse"].get<double>(), 1e-12);
 }
 
 TEST(QuickstartTest, ASecondRunTakesEveryStageFromTheStore) {
@@ -102,20 +139,47 @@ TEST(QuickstartTest, TheSameSeedTwiceGivesTheSameModelToTheLastBit) {
   EXPECT_NE(ResultIn(one + "/out")["blocks"], ResultIn(other + "/out")["blocks"]);
 }
 
+std::vector<std::string> EvaluateSaved(const std::string& folder, const std::string& file) {
+  return {"pipelines/run",       "configs/evaluate_saved.yaml", "load_quantized.file=" + file,
+          "evaluate.images=100", "--out=" + folder + "/again",  "runtime.store=" + folder + "/other_store"};
+}
+
+// Its file is read before anything starts.
+TEST(QuickstartTest, ASavedModelThatCannotBeEvaluatedIsRefused) {
+  const std::string folder = TestFolder("refused");
+  ASSERT_EQ(RunProgram(ShortQuickstart(folder, {"stages=[load, calibrate, quantize]"})).exit_code, 0);
+  const std::string content = Contents(folder + "/out/model.safetensors");
+  std::string flipped = content, newer = content;
+  flipped[flipped.size() / 2] ^= 1;
+  newer.replace(newer.find("\"qwt_model\":\"2\""), 15, "\"qwt_model\":\"3\"");
+  for (const auto& [damaged, message] :
+       {std::pair(flipped, "the checksum differs: the file is damaged"),
+        std::pair(newer, "is a quantised model of format 3; this program reads format 2"),
+        std::pair(content.substr(0, content.size() / 2), "ends past the file's"),
+        std::pair(content, "evaluate.models: the quantised model has no compensation: leave out compensated")}) {
+    MakeFile(folder + "/model.safetensors", damaged);
+    const ProgramResult run = RunProgram(EvaluateSaved(folder, folder + "/model.safetensors"));
+    EXPECT_EQ(run.exit_code, 2) << run.err;
+    EXPECT_THAT(run.err, HasSubstr(message));
+    EXPECT_FALSE(std::filesystem::exists(folder + "/again"));
+  }
+}
+
 TEST(QuickstartTest, TheSavedModelEvaluatesTheSameWithoutCalibration) {
   const std::string folder = TestFolder("saved");
   ASSERT_EQ(RunProgram(ShortQuickstart(folder)).exit_code, 0);
-  MakeFile(folder + "/again.yaml",
-           "name: again\nstages: [load_quantized, evaluate]\nload_quantized: {file: " + folder +
-               "/out/model.safetensors}\ndataset: {name: fashion_mnist, preset: fashion_mnist}\n"
-               "evaluate: {models: [quantized, compensated], images: 100}\nruntime: {store: " +
-               folder + "/other_store}\n");
-  const ProgramResult again = RunProgram({"pipelines/run", folder + "/again.yaml", "--out=" + folder + "/again"});
+  const ProgramResult again = RunProgram(EvaluateSaved(folder, folder + "/out/model.safetensors"));
   ASSERT_EQ(again.exit_code, 0) << again.err;
   const json first = ResultIn(folder + "/out"), second = ResultIn(folder + "/again");
-  for (const char* model : {"quantized", "compensated"})
-    EXPECT_EQ(first["evaluation"][model], second["evaluation"][model]);
+  for (const char* model : {"quantized", "compensated"}) {
+    // Without the float model there is nothing to compare logits with.
+    json expected = first["evaluation"][model];
+    expected.erase("logits_mse");
+    EXPECT_EQ(expected, second["evaluation"][model]);
+  }
   EXPECT_EQ(second["size_mb"]["compensated"], 0.418024);
+  const json& comparison = second["mcnemar"][0];
+  EXPECT_EQ(comparison, first["mcnemar"][2]);
 }
 
 TEST(QuickstartTest, TheWrittenConfigRunsAgainAsItIs) {
