@@ -1,6 +1,5 @@
 // The thirteen published networks at full size against timm 0.4.12 and torchvision: names, shapes, counts, the figures
 // of every block and the logits.
-#include <cmath>
 #include <fstream>
 #include <functional>
 #include <map>
@@ -8,12 +7,12 @@
 #include <numeric>
 
 #include "ATen/TensorOperators.h"
-#include "ATen/ops/empty.h"
 #include "gtest/gtest.h"
 #include "models/cost.h"
 #include "models/executor.h"
 #include "models/parameters.h"
 #include "models/registry.h"
+#include "tests/helpers/formula_weights.h"
 
 namespace qwt {
 namespace {
@@ -34,32 +33,6 @@ Graph Published(const std::string& name) {
   const auto graph = (*component)->create(options);
   EXPECT_TRUE(graph.ok()) << graph.status();
   return *graph;
-}
-
-// fullsize.json, "formula": centre + amplitude * (2 * u - 1), u from splitmix64 of the name's FNV-1a hash and the
-// index.
-at::Tensor Formula(const std::string& name, at::IntArrayRef shape, double centre, double amplitude) {
-  uint64_t hash = 0xCBF29CE484222325;
-  for (unsigned char byte : name) hash = (hash ^ byte) * 0x100000001B3;
-  at::Tensor tensor = at::empty(shape, at::kFloat);
-  float* values = tensor.data_ptr<float>();
-  for (int64_t i = 0; i < tensor.numel(); ++i) {
-    uint64_t z = hash + static_cast<uint64_t>(i) * 0x9E3779B97F4A7C15;
-    z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9;
-    z = (z ^ (z >> 27)) * 0x94D049BB133111EB;
-    z ^= z >> 31;
-    values[i] = static_cast<float>(centre + amplitude * (2 * (static_cast<double>(z >> 11) * 0x1p-53) - 1));
-  }
-  return tensor;
-}
-
-// fullsize.json, "kinds".
-at::Tensor FormulaParameter(const std::string& name, const std::vector<int64_t>& shape, const std::string& kind) {
-  int64_t fan_in = 1;
-  for (size_t i = 1; i < shape.size(); ++i) fan_in *= shape[i];
-  if (kind == "W") return Formula(name, shape, 0, std::sqrt(3.0 / static_cast<double>(fan_in)));
-  const Json& figures = Golden().at("formula").at("kinds").at(kind);
-  return Formula(name, shape, figures.at("c"), figures.at("a"));
 }
 
 class FullsizeTest : public testing::TestWithParam<std::string> {};
@@ -115,10 +88,7 @@ std::string ModuleOf(const std::string& name) {
 TEST_P(FullsizeTest, EveryBlockAndTheLogits) {
   const Json& golden = Golden().at("models").at(GetParam());
   const Graph graph = Published(GetParam());
-  TensorMap parameters;
-  for (const Json& tensor : golden.at("tensors")) {
-    parameters[tensor[0]] = FormulaParameter(tensor[0], tensor[1], tensor[2]);
-  }
+  const TensorMap parameters = FormulaParameters(Golden(), GetParam());
   ASSERT_EQ(CheckParameters(parameters, graph), absl::OkStatus());
   std::map<std::string, at::Tensor> made;  // by module
   at::Tensor value = Formula("input", {1, 3, 224, 224}, 0, 2);

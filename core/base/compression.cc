@@ -26,8 +26,8 @@ std::string Compress(absl::string_view text) {
   const std::unique_ptr<libdeflate_compressor, FreeCompressor> compressor(libdeflate_alloc_compressor(kLevel));
   QWT_CHECK(compressor != nullptr);
   std::string compressed(libdeflate_zlib_compress_bound(compressor.get(), text.size()), '\0');
-  compressed.resize(libdeflate_zlib_compress(compressor.get(), text.data(), text.size(), compressed.data(),
-                                             compressed.size()));
+  compressed.resize(
+      libdeflate_zlib_compress(compressor.get(), text.data(), text.size(), compressed.data(), compressed.size()));
   QWT_CHECK(!compressed.empty());
   return compressed;
 }
