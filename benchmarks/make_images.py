@@ -14,8 +14,7 @@ def chunk(kind, data):
 
 
 def png(numbers):
-    # Rows of a filter byte and pixels: noise over a gradient, so that neither convolutions nor quantiles see a flat image.
-    rows = b''.join(b'\0' + bytes((2 * (x + y) + numbers.randrange(128)) % 256 for x in range(SIDE) for _ in range(3)) for y in range(SIDE))
+    rows = b''.join(b'\0' + numbers.randbytes(3 * SIDE) for _ in range(SIDE))  # a filter byte and pixels
     header = struct.pack('>IIBBBBB', SIDE, SIDE, 8, 2, 0, 0, 0)
     return b'\x89PNG\r\n\x1a\n' + chunk(b'IHDR', header) + chunk(b'IDAT', zlib.compress(rows, 1)) + chunk(b'IEND', b'')
 

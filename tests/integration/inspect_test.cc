@@ -89,7 +89,7 @@ TEST(InspectTest, ASavedModel) {
   EXPECT_EQ(run.exit_code, 0) << run.err;
   EXPECT_THAT(run.out, StartsWith("vit, quantised: an image [3, 28, 28], 10 classes, compensation: linear\n\n"));
   EXPECT_THAT(run.out,
-              AllOf(HasSubstr("\n  run            quickstart\n"), HasSubstr("\n  compensated           0.418\n"),
+              AllOf(HasSubstr("\n  run            quickstart\n"), HasSubstr("\n  compensated         0.418\n"),
                     HasSubstr("\n  blocks.5 "), HasSubstr("\n  blocks.0.attn.matmul2.left   log_sqrt2     3 ")));
   const auto json = nlohmann::json::parse(Inspect({path, "--json"}).out, nullptr, false);
   EXPECT_EQ(json["file_bytes"], fs::file_size(path));
