@@ -19,7 +19,7 @@ echo '|---|---|---|---|---|'
 for network in "${networks[@]}"; do
   bazel-bin/benchmarks/formula_weights tests/golden/fullsize.json "$network" "$work/weights.safetensors"
   IMAGENET=$work/images QWT_WEIGHTS=$work bazel-bin/pipelines/run "configs/${network}_w4a4.yaml" "model.weights=$work/weights.safetensors" "calibrate.images=$calibrate" \
-    "fit.images=$fit" "evaluate.images=$evaluate" "runtime.store=$work/store" "${overrides[@]}" --out "$work/$network" >&2
+    "fit.images=$fit" "evaluate.images=$evaluate" expected.of=none "runtime.store=$work/store" "${overrides[@]}" --out "$work/$network" >&2
   rm -rf "$work/store" "$work/weights.safetensors"
   python3 - "$work/$network" "$network" <<'PYTHON'
 import json, os, sys
