@@ -2,8 +2,13 @@
 
 load("//bazel:qwt.bzl", "qwt_binary", "qwt_test")
 
-def qwt_fuzzer(name, deps, mutator = None):
-    """NAME_fuzzer, which needs clang (run.sh builds it), and NAME_replay_test, which does not; mutator: a library for the first, instead of libFuzzer's own changes."""
+_CHECKPOINTS = [
+    ":corpus",
+    "//tests/golden:checkpoints",
+]
+
+def qwt_fuzzer(name, deps, mutator = None, data = _CHECKPOINTS):
+    """NAME_fuzzer, which needs clang (run.sh builds it), and NAME_replay_test, which does not; mutator: a library for the first, instead of libFuzzer's own changes; data: the files that the second feeds."""
     srcs = [name + "_fuzzer.cc"]
     deps = deps + [":fuzz"]
     qwt_binary(
@@ -18,9 +23,6 @@ def qwt_fuzzer(name, deps, mutator = None):
         name = name + "_replay_test",
         size = "small",
         srcs = srcs + ["replay_test.cc"],
-        data = [
-            ":corpus",
-            "//tests/golden:checkpoints",
-        ],
+        data = data,
         deps = deps + ["//core/base:files"],
     )

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Fuzzes the checkpoint readers: builds each fuzzer with clang and runs it for SECONDS on the golden checkpoints, tests/fuzz/corpus and what earlier
+# Fuzzes the readers of files: builds each fuzzer with clang and runs it for SECONDS on golden files, tests/fuzz/corpus and what earlier
 # runs found, which is kept with the findings in ${QWT_CACHE:-~/.cache/qwt}/fuzz.
 #   tests/fuzz/run.sh [SECONDS=600] [safetensors ...]      exit 1: there are findings
 #   tests/fuzz/run.sh keep [safetensors ...]               adds to tests/fuzz/corpus what reaches code that nothing there does
@@ -30,11 +30,16 @@ limits=(-timeout=1 -rss_limit_mb=2048 -malloc_limit_mb=256 -max_len=16384)
 status=0
 for target in "${targets[@]}"; do
   own=tests/fuzz/corpus/$target found=$cache/$target/corpus findings=$cache/$target/findings log=$cache/$target/log
+  golden=tests/golden/checkpoints
+  case $target in
+    image) golden=tests/golden/transforms ;;
+    tar | ground_truth) golden='' ;;
+  esac
   mkdir -p "$found" "$findings" "$own"
   if [ "$keep" ]; then
     # A merge adds to its first folder what reaches more than the files that lie there already.
     known=$(mktemp -d) small=$(mktemp -d)
-    cp -r tests/golden/checkpoints "$own" "$known/"
+    cp -r $golden "$own" "$known/"
     find "$found" -type f -size -5 -exec cp -t "$small" {} +   # at most 2 KB
     "$bin/${target}_fuzzer" -merge=1 -use_counters=0 "${limits[@]}" "$known" "$small" 2>"$log"
     find "$known" -maxdepth 1 -type f -exec mv -t "$own" {} +
@@ -44,7 +49,7 @@ for target in "${targets[@]}"; do
   fi
   before=$(ls "$findings" | wc -l)
   "$bin/${target}_fuzzer" -max_total_time="$seconds" -print_final_stats=1 -dict="tests/fuzz/${target##*_}.dict" -artifact_prefix="$findings/" "${limits[@]}" \
-    "$found" "$own" tests/golden/checkpoints >"$log" 2>&1 || true
+    "$found" "$own" $golden >"$log" 2>&1 || true
   new=$(($(ls "$findings" | wc -l) - before))
   printf '%-12s %9s executions, %s/s, coverage %s, corpus %s, findings %d\n' "$target" \
     "$(sed -n 's/stat::number_of_executed_units: *//p' "$log")" "$(sed -n 's/stat::average_exec_per_sec: *//p' "$log")" \

@@ -1,5 +1,6 @@
 #include "data/datasets/image_folder/decode.h"
 
+#include <jconfig.h>
 #include <png.h>
 #include <turbojpeg.h>
 
@@ -21,11 +22,22 @@ namespace {
 
 constexpr int64_t kLargestSide = 20000;
 constexpr int64_t kLargestArea = 200'000'000;
+// The sparsest Huffman coding, a progressive file's, spends a bit on each 8 x 8 block: 512 pixels a byte. Deflate
+// unpacks a byte to 1032 at most. Who claims more has not got it, and is refused before memory is taken for it.
+constexpr int64_t kMostPixelsPerJpegByte = 512, kMostBytesPerDeflatedByte = 1032;
+// Each scan of a progressive JPEG passes over the whole image, whatever the scan itself weighs: a few hundred bytes
+// could keep a decoder busy for hours. libjpeg-turbo has the first limit by itself.
+constexpr int64_t kMostScans = 500, kMostPixelScans = 2'000'000'000;
 
 absl::Status CheckSize(int64_t width, int64_t height) {
   if (width <= kLargestSide && height <= kLargestSide && width * height <= kLargestArea) return absl::OkStatus();
   return absl::DataLossError(absl::StrCat("the image is ", width, " x ", height, " pixels; allowed are ", kLargestSide,
                                           " a side and ", kLargestArea / 1'000'000, " million in all"));
+}
+
+absl::Status TooSmallFor(int64_t bytes, int64_t width, int64_t height) {
+  return absl::DataLossError(
+      absl::StrCat("the image claims ", width, " x ", height, " pixels, which ", bytes, " bytes cannot hold"));
 }
 
 at::Tensor EmptyPixels(int64_t height, int64_t width) { return at::empty({height, width, 3}, at::kByte); }
@@ -60,7 +72,28 @@ at::Tensor CmykToRgb(const std::vector<uint8_t>& cmyk, int64_t height, int64_t w
   return pixels;
 }
 
-absl::StatusOr<at::Tensor> DecodeJpeg(absl::string_view bytes) {
+absl::Status CheckJpegCost(absl::string_view bytes, int64_t width, int64_t height) {
+  QWT_RETURN_IF_ERROR(CheckSize(width, height));
+  const int64_t area = width * height;
+  if (area / kMostPixelsPerJpegByte > bytes.size()) return TooSmallFor(bytes.size(), width, height);
+  if (area <= kMostPixelScans / kMostScans) return absl::OkStatus();
+  int64_t scans = 0;  // a marker; pixels cannot look like one
+  for (size_t at = 0; (at = bytes.find("\xff\xda", at)) != bytes.npos; ++at) ++scans;
+  if (scans <= kMostPixelScans / area) return absl::OkStatus();
+  return absl::DataLossError(absl::StrCat("the JPEG image of ", width, " x ", height, " pixels has ", scans,
+                                          " scans; allowed are ", kMostPixelScans / area, " at this size"));
+}
+
+// Of the sizes that the inverse transform can give (1, 1/2, 1/4, 1/8, rounded up), the smallest with neither side
+// below least_side.
+int64_t ScaleDivisor(int64_t width, int64_t height, int64_t least_side) {
+  int64_t divisor = 8;
+  const int64_t side = std::min(width, height);
+  while (divisor > 1 && (least_side <= 0 || (side + divisor - 1) / divisor < least_side)) divisor /= 2;
+  return divisor;
+}
+
+absl::StatusOr<at::Tensor> DecodeJpeg(absl::string_view bytes, int64_t least_side) {
   TjHandle handle(tjInitDecompress());
   if (handle == nullptr) return absl::ResourceExhaustedError("cannot start the JPEG decoder");
   const auto* data = reinterpret_cast<const unsigned char*>(bytes.data());
@@ -68,12 +101,15 @@ absl::StatusOr<at::Tensor> DecodeJpeg(absl::string_view bytes) {
   if (tjDecompressHeader3(handle.get(), data, bytes.size(), &width, &height, &subsampling, &colorspace) != 0) {
     return JpegError(handle.get());
   }
-  QWT_RETURN_IF_ERROR(CheckSize(width, height));
+  QWT_RETURN_IF_ERROR(CheckJpegCost(bytes, width, height));
+  const int64_t divisor = ScaleDivisor(width, height, least_side);
+  width = (width + divisor - 1) / divisor, height = (height + divisor - 1) / divisor;
   const bool cmyk = colorspace == TJCS_CMYK || colorspace == TJCS_YCCK;
   std::vector<uint8_t> inks(cmyk ? size_t{4} * width * height : 0);
   at::Tensor pixels = cmyk ? at::Tensor() : EmptyPixels(height, width);
   unsigned char* target = cmyk ? inks.data() : pixels.mutable_data_ptr<uint8_t>();
-  if (tjDecompress2(handle.get(), data, bytes.size(), target, width, 0, height, cmyk ? TJPF_CMYK : TJPF_RGB, 0) != 0) {
+  if (tjDecompress2(handle.get(), data, bytes.size(), target, width, 0, height, cmyk ? TJPF_CMYK : TJPF_RGB,
+                    TJFLAG_STOPONWARNING | TJFLAG_LIMITSCANS) != 0) {
     return JpegError(handle.get());
   }
   return cmyk ? CmykToRgb(inks, height, width) : pixels;
@@ -116,6 +152,9 @@ bool ReadPngHeader(PngReader* reader) {
   png_set_read_fn(reader->png, reader, ReadPngBytes);
   png_set_user_limits(reader->png, PNG_UINT_31_MAX,
                       PNG_UINT_31_MAX);  // CheckSize has the limits and the better message
+  // Text, profiles and the like are passed over: libpng takes memory for all that such a chunk claims to hold before it
+  // looks for the bytes, gigabytes for a file of a hundred.
+  png_set_keep_unknown_chunks(reader->png, PNG_HANDLE_CHUNK_NEVER, nullptr, -1);
   png_read_info(reader->png, reader->info);
   reader->width = png_get_image_width(reader->png, reader->info);
   reader->height = png_get_image_height(reader->png, reader->info);
@@ -156,6 +195,10 @@ absl::StatusOr<at::Tensor> DecodePng(absl::string_view bytes) {
   if (reader.info == nullptr) return absl::ResourceExhaustedError("cannot start the PNG decoder");
   if (!ReadPngHeader(&reader)) return absl::DataLossError(absl::StrCat("damaged PNG data: ", reader.error));
   QWT_RETURN_IF_ERROR(CheckSize(reader.width, reader.height));
+  const int64_t stored_bytes = reader.height * static_cast<int64_t>(png_get_rowbytes(reader.png, reader.info));
+  if (stored_bytes / kMostBytesPerDeflatedByte > bytes.size()) {
+    return TooSmallFor(bytes.size(), reader.width, reader.height);
+  }
   if (!SetPngFormat(&reader)) return absl::DataLossError(absl::StrCat("damaged PNG data: ", reader.error));
   const int64_t height = reader.height, width = reader.width;
   at::Tensor pixels = EmptyPixels(height, width);
@@ -175,17 +218,21 @@ absl::StatusOr<at::Tensor> DecodePng(absl::string_view bytes) {
 
 }  // namespace
 
-absl::StatusOr<at::Tensor> DecodeImage(absl::string_view bytes) {
+absl::StatusOr<at::Tensor> DecodeImage(absl::string_view bytes, int64_t least_side) {
   if (bytes.empty()) return absl::DataLossError("the file is empty");
   absl::StatusOr<at::Tensor> pixels = absl::DataLossError(
       absl::StrCat("neither a JPEG nor a PNG image: begins with 0x", absl::BytesToHexString(bytes.substr(0, 4))));
   const absl::Status status = CatchExceptions("decoding", [&]() {
-    if (absl::StartsWith(bytes, "\xff\xd8\xff")) pixels = DecodeJpeg(bytes);
+    if (absl::StartsWith(bytes, "\xff\xd8\xff")) pixels = DecodeJpeg(bytes, least_side);
     if (absl::StartsWith(bytes, kPngSignature)) pixels = DecodePng(bytes);
     return absl::OkStatus();
   });
   if (!status.ok()) return status;
   return pixels;
 }
+
+#define QWT_TEXT_(x) #x
+#define QWT_TEXT(x) QWT_TEXT_(x)
+std::string JpegDecoderVersion() { return "libjpeg-turbo " QWT_TEXT(LIBJPEG_TURBO_VERSION); }
 
 }  // namespace qwt
