@@ -27,6 +27,9 @@ class Dataset {
   virtual int64_t classes() const = 0;
   // The index must be in range. DataLoss, naming the file, for an image that cannot be decoded.
   virtual absl::StatusOr<Example> Get(int64_t index) const = 0;
+  // As Get(), but the image may be smaller, with neither side below least_side, where the dataset was told that this
+  // may be done (image_folder's fast_decode). 0: in full.
+  virtual absl::StatusOr<Example> GetScaled(int64_t index, int64_t least_side) const { return Get(index); }
   // The name of an image for messages: a path, or "train-images-idx3-ubyte.gz[17]".
   virtual std::string NameOf(int64_t index) const = 0;
   // Changes when the content of any of these images or labels does; part of store keys.
@@ -35,8 +38,15 @@ class Dataset {
 
 enum class Split { kTrain, kEval };  // calibration and fit draw from kTrain, evaluation from kEval
 
+// What a dataset is opened with, beside its options.
+struct DatasetContext {
+  Split split = Split::kTrain;
+  std::string cache_folder;  // for what makes the next start faster; the dataset makes it in a folder that must be
+                             // there, not before the first Get(); "": nothing may be kept
+};
+
 inline constexpr char kDatasetKind[] = "dataset";
-using DatasetRegistry = Registry<std::unique_ptr<Dataset>, kDatasetKind, Split>;
+using DatasetRegistry = Registry<std::unique_ptr<Dataset>, kDatasetKind, const DatasetContext&>;
 
 // Which images to take: the first `count`, or `count` drawn without repetition by seed (counter-based: the same on
 // every machine and rank). count 0: all, in order. InvalidArgument where there are fewer than asked for.

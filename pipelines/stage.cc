@@ -16,8 +16,9 @@ absl::StatusOr<std::shared_ptr<const Dataset>> OpenSplit(Planning& planning, Spl
   auto [entry, added] = planning.datasets.try_emplace(SplitName(split));
   if (added) {
     const Options& options = planning.request.Of("dataset");
+    const DatasetContext context = {split, planning.request.Of("runtime").String("store") + "/index"};
     QWT_ASSIGN_OR_RETURN(auto component, DatasetRegistry::Get().Find(options.String("name")));
-    QWT_ASSIGN_OR_RETURN(std::unique_ptr<Dataset> dataset, component->create(options, split));
+    QWT_ASSIGN_OR_RETURN(std::unique_ptr<Dataset> dataset, component->create(options, context));
     entry->second = std::move(dataset);
   }
   return entry->second;

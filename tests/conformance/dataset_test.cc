@@ -77,7 +77,7 @@ class DatasetTest : public testing::TestWithParam<std::tuple<std::string, Split>
     Problems problems;
     const Options options = CheckOptions(*node, component->schema, &problems);
     EXPECT_TRUE(problems.empty()) << problems.ToStatus();
-    absl::StatusOr<std::unique_ptr<Dataset>> dataset = component->create(options, std::get<1>(GetParam()));
+    absl::StatusOr<std::unique_ptr<Dataset>> dataset = component->create(options, {std::get<1>(GetParam()), ""});
     EXPECT_TRUE(dataset.ok()) << dataset.status();
     return dataset.ok() ? *std::move(dataset) : nullptr;
   }
@@ -180,7 +180,7 @@ TEST(DatasetRegistryTest, AMissingFolderIsToldWithTheOption) {
     Problems problems;
     const Options options = CheckOptions(*ParseConfig("root: /nowhere", "test.yaml"), component->schema, &problems);
     ASSERT_TRUE(problems.empty()) << problems.ToStatus();
-    const absl::Status status = component->create(options, Split::kEval).status();
+    const absl::Status status = component->create(options, {Split::kEval, ""}).status();
     EXPECT_EQ(status.code(), absl::StatusCode::kNotFound);
     EXPECT_EQ(status.message().substr(0, 32), "test.yaml:1: root: no folder '/n") << status;
   }

@@ -79,8 +79,8 @@ absl::Status CheckLabels(const std::string& path, const std::vector<uint8_t>& la
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::unique_ptr<Dataset>> Create(const Options& options, Split split) {
-  absl::StatusOr<std::unique_ptr<Dataset>> dataset = OpenFashionMnist(options.String("root"), split);
+absl::StatusOr<std::unique_ptr<Dataset>> Create(const Options& options, const DatasetContext& context) {
+  absl::StatusOr<std::unique_ptr<Dataset>> dataset = OpenFashionMnist(options.String("root"), context.split);
   if (!dataset.ok()) return Annotate(dataset.status(), options.Where("root"));
   return dataset;
 }
