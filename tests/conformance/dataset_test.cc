@@ -70,14 +70,15 @@ class DatasetTest : public testing::TestWithParam<std::tuple<std::string, Split>
 
   std::string Name() const { return std::get<0>(GetParam()); }
 
-  std::unique_ptr<Dataset> Make() const {
+  std::unique_ptr<Dataset> Make(const std::string& cache_folder = "") const {
     const auto* component = *DatasetRegistry::Get().Find(Name());
     absl::StatusOr<ConfigNode> node = ParseConfig(yaml_, "test.yaml");
     EXPECT_TRUE(node.ok()) << node.status();
     Problems problems;
     const Options options = CheckOptions(*node, component->schema, &problems);
     EXPECT_TRUE(problems.empty()) << problems.ToStatus();
-    absl::StatusOr<std::unique_ptr<Dataset>> dataset = component->create(options, {std::get<1>(GetParam()), ""});
+    absl::StatusOr<std::unique_ptr<Dataset>> dataset =
+        component->create(options, {std::get<1>(GetParam()), cache_folder});
     EXPECT_TRUE(dataset.ok()) << dataset.status();
     return dataset.ok() ? *std::move(dataset) : nullptr;
   }
@@ -124,6 +125,30 @@ TEST_P(DatasetTest, AnImageIsTheSameEachTime) {
     first.pixels.bitwise_not_();  // the caller's own copy: no later Get() may show this
     EXPECT_FALSE(first.pixels.equal(dataset_->Get(index)->pixels));
   }
+}
+
+TEST_P(DatasetTest, ScalingMustBeAskedForInTheOptions) {
+  for (int64_t index : some_) {
+    EXPECT_TRUE(dataset_->GetScaled(index, 0)->pixels.equal(dataset_->Get(index)->pixels));
+    EXPECT_TRUE(dataset_->GetScaled(index, 1)->pixels.equal(dataset_->Get(index)->pixels));
+  }
+}
+
+TEST_P(DatasetTest, PlanningWritesNothing) {
+  const fs::path store = fs::path(testing::TempDir()) / (Name() + "_store");
+  fs::remove_all(store);
+  fs::create_directory(store);
+  const std::unique_ptr<Dataset> dataset = Make((store / "cache").string());
+  ASSERT_NE(dataset, nullptr);
+  ASSERT_TRUE(dataset->Fingerprint(some_).ok());
+  EXPECT_TRUE(fs::is_empty(store)) << "before the first Get()";
+  const Example expected = *dataset->Get(0);
+  const std::unique_ptr<Dataset> again = Make((store / "cache").string());
+  EXPECT_EQ(*again->Fingerprint(some_), *dataset_->Fingerprint(some_));
+  EXPECT_TRUE(again->Get(0)->pixels.equal(expected.pixels));
+  fs::remove_all(store);  // nor is a store made that is not there
+  EXPECT_TRUE(Make((store / "cache").string())->Get(0).ok());
+  EXPECT_FALSE(fs::exists(store));
 }
 
 TEST_P(DatasetTest, ManyThreadsMayRead) {

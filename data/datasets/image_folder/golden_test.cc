@@ -23,7 +23,8 @@ TEST(GoldenTest, LargestDifferenceToPillow) {
     ASSERT_EQ(pixels.sizes(), recorded.sizes()) << name;
     int largest = 0;
     for (int64_t i = 0; i < pixels.numel(); ++i) {
-      largest = std::max(largest, std::abs(pixels.const_data_ptr<uint8_t>()[i] - recorded.const_data_ptr<uint8_t>()[i]));
+      largest =
+          std::max(largest, std::abs(pixels.const_data_ptr<uint8_t>()[i] - recorded.const_data_ptr<uint8_t>()[i]));
     }
     RecordProperty(std::string(name) + "_largest_difference", largest);
     EXPECT_EQ(largest, 0) << name << ", decoded by " << JpegDecoderVersion();

@@ -115,7 +115,7 @@ absl::StatusOr<std::vector<std::string>> NumberByPlace(const GroundTruth& list, 
   for (const GroundTruth::Line& line : list.lines) {
     least = std::min(least, line.number), most = std::max(most, line.number);
   }
-  const int64_t count = known.empty() ? std::min(most + 1, kMostClasses) : known.size();
+  const int64_t count = known.empty() ? std::min(most, kMostClasses - 1) + 1 : known.size();
   // A list with names and without class 0 may be a part of Caffe's; others are taken for the devkit's.
   if (least > 0 && !(list.named && !known.empty() && most < count)) {
     return Wrong(list.path, 0, "class numbers run from ", least, " to ", most,

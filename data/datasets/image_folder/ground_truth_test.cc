@@ -38,15 +38,17 @@ std::string Label(const std::string& text, const Texts& names = {"a.JPEG", "b.JP
 TEST(GroundTruthTest, Kaggle) {
   const std::string header = "ImageId,PredictionString\n";
   const Texts names = {"ILSVRC2012_val_00000001.JPEG", "ILSVRC2012_val_00000002.JPEG"};
-  EXPECT_EQ(Label(header + "ILSVRC2012_val_00000002,n03 85 1 499 272\nILSVRC2012_val_00000001,n01 1 2 3 4 n01 5 6 7 8\n",
-                  names),
-            "0 2");
+  EXPECT_EQ(
+      Label(header + "ILSVRC2012_val_00000002,n03 85 1 499 272\nILSVRC2012_val_00000001,n01 1 2 3 4 n01 5 6 7 8\n",
+            names),
+      "0 2");
   EXPECT_EQ(Label("ImageId,PredictionString\r\nILSVRC2012_val_00000002,n03 85 1 499 272 \r\n"
                   "ILSVRC2012_val_00000001,n10 1 2 3 4\r\n\r\n",
                   names),
             "3 2");
-  EXPECT_EQ(Label(header + "ILSVRC2012_val_00000002 n03", names),
-            "list:2: 'ILSVRC2012_val_00000002 n03': expected is IMAGE,CLASS as after the header ImageId,PredictionString");
+  EXPECT_EQ(
+      Label(header + "ILSVRC2012_val_00000002 n03", names),
+      "list:2: 'ILSVRC2012_val_00000002 n03': expected is IMAGE,CLASS as after the header ImageId,PredictionString");
   EXPECT_EQ(Label(header + "ILSVRC2012_val_00000002,", names),
             "list:2: 'ILSVRC2012_val_00000002,': expected is IMAGE,CLASS as after the header ImageId,PredictionString");
   EXPECT_EQ(Label(header, names), "list: no labels in it");
@@ -64,7 +66,8 @@ TEST(GroundTruthTest, Caffe) {
 TEST(GroundTruthTest, ALabelALine) {
   EXPECT_EQ(Label("n02\nn10\nn02\n"), "1 3 1");
   EXPECT_EQ(Label("3\n0\n2\n"), "3 0 2");
-  EXPECT_EQ(Label("3\n\n2\n"), "list:2: '': expected is one class, or IMAGE CLASS, or a header ImageId,PredictionString");
+  EXPECT_EQ(Label("3\n\n2\n"),
+            "list:2: '': expected is one class, or IMAGE CLASS, or a header ImageId,PredictionString");
   EXPECT_EQ(Label("a b c\n"),
             "list:1: 'a b c': expected is one class, or IMAGE CLASS, or a header ImageId,PredictionString");
   EXPECT_EQ(Label("3\nn01\n2\n"), "list:2: 'n01' is no number, as the class in the first line is");

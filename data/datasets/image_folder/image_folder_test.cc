@@ -157,6 +157,25 @@ TEST_F(ImageFolderTest, FilesThatChangeOrVanish) {
             absl::NotFoundError("read '" + root_ + "/val/cat/b.png': No such file or directory"));
 }
 
+TEST_F(ImageFolderTest, AnImageOverwrittenInPlaceIsReadThoughTheIndexIsOlder) {
+  Put("val/cat/a.png");
+  const auto old = fs::file_time_type::clock::now() - std::chrono::hours(1);
+  for (const char* folder : {"/val", "/val/cat"}) fs::last_write_time(root_ + folder, old);
+  fs::create_directory(root_ + "/store");
+  const SplitOptions options = {.root = root_, .split = "val", .cache_folder = root_ + "/store/index"};
+  const auto first = *OpenImageFolder(options);
+  const std::string fingerprint = *first->Fingerprint({0});
+  EXPECT_FALSE(fs::exists(options.cache_folder));
+  ASSERT_TRUE(first->Get(0).ok());
+  EXPECT_TRUE(fs::exists(options.cache_folder));  // the first Get() keeps the index
+
+  Put("val/cat/a.png", "grey16.png");
+  ASSERT_EQ(fs::last_write_time(root_ + "/val/cat"), old);  // the folder shows nothing of it
+  const auto second = *OpenImageFolder(options);
+  EXPECT_NE(*second->Fingerprint({0}), fingerprint);
+  EXPECT_EQ(second->Get(0)->pixels.sizes(), (std::vector<int64_t>{268, 240, 3}));
+}
+
 TEST_F(ImageFolderTest, ScaledOnlyWithFastDecode) {
   Put("val/cat/a.jpg", "landscape.jpg");
   Put("val/cat/b.png", "alpha.png");

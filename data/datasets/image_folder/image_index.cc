@@ -110,7 +110,7 @@ void ImageIndexBuilder::Sort() {
 }
 
 absl::StatusOr<ImageIndex> ImageIndexBuilder::Build(const std::vector<std::string>& classes,
-                                              absl::string_view fingerprint) const {
+                                                    absl::string_view fingerprint) const {
   if (paths_.size() > std::numeric_limits<uint32_t>::max()) {
     return absl::ResourceExhaustedError(absl::StrCat("the paths of ", images_.size(), " images are more than 4 GB"));
   }

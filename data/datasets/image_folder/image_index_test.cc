@@ -52,8 +52,7 @@ TEST(ImageIndexTest, EveryDamageIsSeen) {
     EXPECT_EQ(Read(damaged).status().code(), absl::StatusCode::kDataLoss) << i;
     EXPECT_EQ(Read(bytes.substr(0, i)).status().code(), absl::StatusCode::kDataLoss) << i;
   }
-  EXPECT_EQ(Read(bytes + "a").status(),
-            absl::DataLossError("x.images: a damaged index of images: its size is wrong"));
+  EXPECT_EQ(Read(bytes + "a").status(), absl::DataLossError("x.images: a damaged index of images: its size is wrong"));
   EXPECT_EQ(Read(bytes.substr(0, bytes.size() - 1) + "~").status(),
             absl::DataLossError("x.images: a damaged index of images: its checksum is wrong"));
   EXPECT_EQ(Read("#!/bin/sh").status(), absl::DataLossError("x.images: no index of images"));

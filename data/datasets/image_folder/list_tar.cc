@@ -4,7 +4,7 @@
 #include <archive_entry.h>
 #include <sys/mman.h>
 
-#include <algorithm>
+#include <functional>
 #include <map>
 #include <memory>
 #include <utility>
@@ -29,8 +29,12 @@ absl::Status Wrong(const std::string& path, absl::string_view what) {
 }
 
 absl::string_view Compression(absl::string_view bytes) {
-  static constexpr std::pair<absl::string_view, absl::string_view> kKinds[] = {
-      {"\x1f\x8b", "gzip"}, {"BZh", "bzip2"}, {"\xfd" "7zXZ", "xz"}, {"\x28\xb5\x2f\xfd", "zstd"}};
+  static constexpr std::pair<absl::string_view, absl::string_view> kKinds[] = {{"\x1f\x8b", "gzip"},
+                                                                               {"BZh", "bzip2"},
+                                                                               {"\xfd"
+                                                                                "7zXZ",
+                                                                                "xz"},
+                                                                               {"\x28\xb5\x2f\xfd", "zstd"}};
   for (const auto& [magic, name] : kKinds) {
     if (absl::StartsWith(bytes, magic)) return name;
   }
@@ -83,9 +87,7 @@ class TarReader {
       return Wrong(path_, absl::StrCat("member '", last_,
                                        "' is a link or a device; make the tar with --dereference --hard-dereference"));
     }
-    if (archive_entry_sparse_count(entry) > 0) {
-      return Wrong(path_, absl::StrCat("member '", last_, "' is sparse; make the tar without --sparse"));
-    }
+    if (archive_entry_sparse_count(entry) > 0) return Sparse();
     QWT_ASSIGN_OR_RETURN(member->content, Content(archive_entry_size(entry)));
     return true;
   }
@@ -98,30 +100,38 @@ class TarReader {
     la_int64_t place = 0;
     const int result = archive_read_data_block(archive_.get(), &data, &found, &place);
     if (result != ARCHIVE_OK && result != ARCHIVE_EOF && result != ARCHIVE_WARN) found = 0;
+    if (place != 0) return Sparse();  // a map of holes that is damaged is not counted
     if (result == ARCHIVE_EOF || found < static_cast<uint64_t>(size)) {
       return Wrong(path_, absl::StrCat("cut off in member '", last_, "', which has ", size, " bytes, ", found,
                                        " of them in the file"));
     }
     const absl::string_view content(static_cast<const char*>(data), size);
-    if (content.data() < bytes_.data() || content.end() > bytes_.end() || place != 0) {
-      return absl::InternalError("libarchive gives a member's bytes in a buffer of its own");
+    if (std::less<>()(content.data(), bytes_.data()) || std::greater<>()(content.end(), bytes_.end())) {
+      return Wrong(path_,
+                   absl::StrCat("member '", last_, "' cannot be read in its place; the tar is damaged near its end"));
     }
     end_ = (content.end() - bytes_.begin() + kBlock - 1) / kBlock * kBlock;
     return content;
   }
 
+  absl::Status Sparse() const {
+    return Wrong(path_, absl::StrCat("member '", last_, "' is sparse; make the tar without --sparse"));
+  }
+
   // libarchive takes the end of the file for the end of the tar, so that one cut between two members looks whole.
   absl::StatusOr<bool> CheckEnd() const {
-    if (bytes_.size() >= end_ + kBlock && bytes_.substr(bytes_.size() - kBlock).find_first_not_of('\0') == bytes_.npos) {
+    if (bytes_.size() >= end_ + kBlock &&
+        bytes_.substr(bytes_.size() - kBlock).find_first_not_of('\0') == bytes_.npos) {
       return false;
     }
-    return Wrong(path_, absl::StrCat("cut off after member '", last_, "': the blocks of zeros that end a tar are missing"));
+    return Wrong(path_,
+                 absl::StrCat("cut off after member '", last_, "': the blocks of zeros that end a tar are missing"));
   }
 
   absl::Status Failed() const {
     const char* error = archive_error_string(archive_.get());
-    return Wrong(path_, absl::StrCat(last_.empty() ? "no tar" : absl::StrCat("damaged after member '", last_, "'"), ": ",
-                                     error != nullptr ? error : "cannot be read"));
+    return Wrong(path_, absl::StrCat(last_.empty() ? "no tar" : absl::StrCat("damaged after member '", last_, "'"),
+                                     ": ", error != nullptr ? error : "cannot be read"));
   }
 
   const absl::string_view bytes_;
@@ -229,9 +239,9 @@ class Collector {
 
   const MappedFile& file_;
   const std::string path_;
-  ImageIndexBuilder images_;                         // labels are numbers of folders
-  std::map<std::string, int64_t> folders_;   // with images -> number in order of appearance
-  std::vector<std::string> empty_folders_;   // that have a member of their own; perhaps not empty
+  ImageIndexBuilder images_;                // labels are numbers of folders
+  std::map<std::string, int64_t> folders_;  // with images -> number in order of appearance
+  std::vector<std::string> empty_folders_;  // that have a member of their own; perhaps not empty
 };
 
 }  // namespace

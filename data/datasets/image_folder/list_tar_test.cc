@@ -93,8 +93,9 @@ TEST(ListTarTest, LongNames) {
 TEST(ListTarTest, Truncated) {
   const std::string tar = MakeTar({{"n01/a.jpg", std::string(3000, 'a')}, {"n01/b.jpg", std::string(3000, 'b')}});
   // A header and six blocks each.
-  EXPECT_EQ(Error(tar.substr(0, 512 + 1000)),
-            absl::DataLossError("val.tar: cut off in member 'n01/a.jpg', which has 3000 bytes, 1000 of them in the file"));
+  EXPECT_EQ(
+      Error(tar.substr(0, 512 + 1000)),
+      absl::DataLossError("val.tar: cut off in member 'n01/a.jpg', which has 3000 bytes, 1000 of them in the file"));
   EXPECT_EQ(Error(tar.substr(0, 3584 + 512)),
             absl::DataLossError("val.tar: cut off in member 'n01/b.jpg', which has 3000 bytes, 0 of them in the file"));
   for (size_t whole : {3584, 2 * 3584}) {
@@ -118,7 +119,10 @@ TEST(ListTarTest, WhatCannotBeReadInPlace) {
                                   "--hard-dereference"));
   }
   for (const auto& [bytes, kind] : {std::pair("\x1f\x8b\x08", "gzip"), std::pair("BZh9", "bzip2"),
-                                    std::pair("\xfd" "7zXZ", "xz"), std::pair("\x28\xb5\x2f\xfd", "zstd")}) {
+                                    std::pair("\xfd"
+                                              "7zXZ",
+                                              "xz"),
+                                    std::pair("\x28\xb5\x2f\xfd", "zstd")}) {
     EXPECT_EQ(Error(bytes), absl::DataLossError(absl::StrCat("val.tar: compressed with ", kind,
                                                              "; images are read at their places in the tar, so it must "
                                                              "be a plain one: uncompress it once")));
@@ -142,8 +146,9 @@ TEST(ListTarTest, Layout) {
   EXPECT_EQ(Error(MakeTar({{"n01/a.jpg", "a"}, {"b.jpg", "b"}})),
             absl::DataLossError("val.tar: images lie in '' and in 'n01'; expected are class folders side by side: "
                                 "CLASS/*.{jpg,jpeg,png}"));
-  EXPECT_EQ(Error(MakeTar({{"val", "", TarEntry::kFolder}, {"val/n01/a.jpg", "a"}, {"val/n02/", "", TarEntry::kFolder}})),
-            absl::DataLossError("val.tar: class folder 'val/n02' has no images"));
+  EXPECT_EQ(
+      Error(MakeTar({{"val", "", TarEntry::kFolder}, {"val/n01/a.jpg", "a"}, {"val/n02/", "", TarEntry::kFolder}})),
+      absl::DataLossError("val.tar: class folder 'val/n02' has no images"));
   EXPECT_EQ(Error(MakeTar({{"n01/a.jpg", "a"}, {"./n01/a.jpg", "newer"}})),
             absl::DataLossError("val.tar: image 'n01/a.jpg' stands in it twice"));
 }

@@ -87,10 +87,11 @@ absl::Status NoGroundTruth(const Found& found, int64_t images) {
   if (images == 0) {
     return absl::NotFoundError(absl::StrCat("folder '", found.split.path, "' has no class folders; ", kLayout));
   }
-  return absl::InvalidArgumentError(
-      absl::StrCat("'", found.split.path, "' has ", images,
-                   " images in no class folders: only the images for evaluation may be so, with ground_truth naming the "
-                   "list of their labels; else ", kLayout));
+  return absl::InvalidArgumentError(absl::StrCat(
+      "'", found.split.path, "' has ", images,
+      " images in no class folders: only the images for evaluation may be so, with ground_truth naming the "
+      "list of their labels; else ",
+      kLayout));
 }
 
 absl::Status NeedlessGroundTruth(const Found& found, const SplitOptions& options) {

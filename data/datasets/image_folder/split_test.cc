@@ -31,8 +31,8 @@ class SplitTest : public testing::Test {
   // As if everything had been there for long.
   void Settle() {
     for (const auto& entry : fs::recursive_directory_iterator(root_)) {
-      fs::last_write_time(entry.path(), fs::file_time_type::clock::now() - std::chrono::hours(1) -
-                                            std::chrono::seconds(++settled_));
+      fs::last_write_time(entry.path(),
+                          fs::file_time_type::clock::now() - std::chrono::hours(1) - std::chrono::seconds(++settled_));
     }
   }
 
@@ -128,8 +128,8 @@ TEST_F(SplitTest, ADamagedOrForeignIndexIsMadeAnew) {
     SetLogFile(root_ + "/log");
     const OpenedSplit opened = Open();
     SetLogFile("");
-    EXPECT_TRUE(absl::StrContains(*ReadFile(root_ + "/log"),
-                                  absl::StrCat("index of images is made anew: ", kept, ": ", said)))
+    EXPECT_TRUE(
+        absl::StrContains(*ReadFile(root_ + "/log"), absl::StrCat("index of images is made anew: ", kept, ": ", said)))
         << *ReadFile(root_ + "/log");
     EXPECT_EQ(Paths(opened), Texts{"n01/a.jpg 0"});
     SaveIndices(opened);
