@@ -1,6 +1,7 @@
 #include "core/base/strings.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
@@ -52,6 +53,20 @@ std::string NearestName(absl::string_view name, const std::vector<std::string>& 
       nearest_distance = distance;
     }
   }
+  return nearest;
+}
+
+std::vector<std::string> NearestNames(absl::string_view name, const std::vector<std::string>& candidates,
+                                      size_t count) {
+  const std::string folded_name = Folded(name);
+  std::vector<std::pair<size_t, std::string>> by_distance;
+  for (const std::string& candidate : candidates) {
+    by_distance.emplace_back(EditDistance(folded_name, Folded(candidate)), candidate);
+  }
+  std::stable_sort(by_distance.begin(), by_distance.end(),
+                   [](const auto& a, const auto& b) { return a.first < b.first; });
+  std::vector<std::string> nearest;
+  for (size_t i = 0; i < std::min(count, by_distance.size()); ++i) nearest.push_back(by_distance[i].second);
   return nearest;
 }
 

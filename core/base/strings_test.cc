@@ -31,6 +31,13 @@ TEST(NearestNameTest, NothingWhereMoreThanAThirdDiffers) {
   EXPECT_EQ(NearestName("", {"bits"}), "");
 }
 
+TEST(NearestNamesTest, TheNearestFirstHoweverFar) {
+  const std::vector<std::string> names = {"head", "fc2", "fc1", "FC-3x"};
+  EXPECT_EQ(NearestNames("fc_3", names, 3), (std::vector<std::string>{"FC-3x", "fc2", "fc1"}));
+  EXPECT_EQ(NearestNames("fc2", names, 9), (std::vector<std::string>{"fc2", "fc1", "FC-3x", "head"}));
+  EXPECT_EQ(NearestNames("a", {}, 2), std::vector<std::string>{});
+}
+
 TEST(DidYouMeanTest, IsAnInsertionForMessages) {
   EXPECT_EQ(DidYouMean("bit", {"bits"}), " (did you mean 'bits'?)");
   EXPECT_EQ(DidYouMean("seed", {"bits"}), "");

@@ -110,6 +110,18 @@ std::vector<std::string> CheckValue(const Option& option, const ConfigNode& node
   return values;
 }
 
+// One for each element; what is no list has none.
+std::vector<Options> CheckMaps(const Option& option, const ConfigNode& node, Problems* problems) {
+  std::vector<Options> maps;
+  if (node.broken()) return maps;
+  if (node.kind() != ConfigNode::Kind::kList) {
+    AddMisfit(option, node, problems);
+    return maps;
+  }
+  for (const ConfigNode& element : node.list()) maps.push_back(CheckOptions(element, {option.fields}, problems));
+  return maps;
+}
+
 // A default that its own schema refuses is a bug of the component, whatever the user asked for.
 std::vector<std::string> DefaultValue(const Option& option) {
   if (IsText(option.type) && option.default_yaml->empty()) return {""};
@@ -156,14 +168,17 @@ Options CheckOptions(const ConfigNode& node, const Schema& schema, Problems* pro
   CheckKeys(node, schema, problems);
   const std::string prefix = node.Where() + (node.path().empty() ? (node.location().empty() ? "" : ": ") : ".");
   for (const Option& option : schema.options) {
-    Options::Value value{option.type, option.affects_result, prefix + option.name, {}};
+    Options::Value value{option.type, option.affects_result, prefix + option.name, {}, {}};
     const ConfigNode* given = node.Find(option.name);
     if (given != nullptr) value.where = given->Where();
-    if (given != nullptr && (given->kind() != ConfigNode::Kind::kNull || given->broken())) {
+    const bool is_given = given != nullptr && (given->kind() != ConfigNode::Kind::kNull || given->broken());
+    if (option.type == OptionType::kMaps) {
+      if (is_given) value.maps = CheckMaps(option, *given, problems);
+    } else if (is_given) {
       value.scalars = CheckValue(option, *given, problems);
     } else if (option.default_yaml.has_value()) {
       value.scalars = DefaultValue(option);
-    } else {
+    } else if (!option.optional) {
       problems->Add(value.where, absl::StrCat("is missing, must be ", AllowedValues(option)));
     }
     options.values_.emplace_back(option.name, std::move(value));

@@ -29,7 +29,7 @@ std::vector<T> Each(const std::vector<std::string>& scalars, T (*convert)(const 
 
 bool IsList(OptionType type) {
   return type == OptionType::kInts || type == OptionType::kDoubles || type == OptionType::kStrings ||
-         type == OptionType::kPaths;
+         type == OptionType::kPaths || type == OptionType::kMaps;
 }
 
 bool IsText(OptionType type) {
@@ -37,16 +37,26 @@ bool IsText(OptionType type) {
          type == OptionType::kPaths;
 }
 
-std::string YamlText(OptionType type, const std::vector<std::string>& scalars) {
-  const bool is_text = IsText(type);
-  const bool in_brackets = IsList(type) && !(type == OptionType::kPaths && scalars.size() == 1);
-  const std::string values = absl::StrJoin(scalars, ", ", [is_text](std::string* out, const std::string& scalar) {
-    *out += is_text ? YamlString(scalar) : scalar;
-  });
-  return in_brackets ? absl::StrCat("[", values, "]") : values;
+}  // namespace
+
+std::string Options::YamlText(const Value& value) {
+  std::vector<std::string> elements;
+  for (const std::string& scalar : value.scalars) {
+    elements.push_back(IsText(value.type) ? YamlString(scalar) : scalar);
+  }
+  for (const Options& map : value.maps) {
+    std::vector<std::string> fields;
+    for (const auto& [name, field] : map.values_) {
+      if (IsGiven(field)) fields.push_back(absl::StrCat(name, ": ", YamlText(field)));
+    }
+    elements.push_back(absl::StrCat("{", absl::StrJoin(fields, ", "), "}"));
+  }
+  const bool in_brackets = IsList(value.type) && !(value.type == OptionType::kPaths && elements.size() == 1);
+  const std::string text = absl::StrJoin(elements, ", ");
+  return in_brackets ? absl::StrCat("[", text, "]") : text;
 }
 
-}  // namespace
+bool Options::IsGiven(const Value& value) { return IsList(value.type) || !value.scalars.empty(); }
 
 const Options::Value& Options::At(const std::string& name) const {
   for (const auto& [known, value] : values_) {
@@ -63,10 +73,13 @@ const Options::Value& Options::At(const std::string& name, OptionType type) cons
                 __FILE__, __LINE__);
   }
   if (!IsList(type) && value.scalars.size() != 1) {
-    CheckFailed(absl::StrCat("option '", name, "' is read though its check failed").c_str(), __FILE__, __LINE__);
+    CheckFailed(absl::StrCat("option '", name, "' is read though its check failed or it was left out").c_str(),
+                __FILE__, __LINE__);
   }
   return value;
 }
+
+bool Options::Has(const std::string& name) const { return IsGiven(At(name)); }
 
 bool Options::Bool(const std::string& name) const { return At(name, OptionType::kBool).scalars[0] == "true"; }
 
@@ -90,12 +103,14 @@ std::vector<std::string> Options::Strings(const std::string& name) const {
 
 std::vector<std::string> Options::Paths(const std::string& name) const { return At(name, OptionType::kPaths).scalars; }
 
+const std::vector<Options>& Options::Maps(const std::string& name) const { return At(name, OptionType::kMaps).maps; }
+
 std::string Options::Where(const std::string& name) const { return At(name).where; }
 
 std::string Options::ResultText() const {
   std::string text;
   for (const auto& [name, value] : values_) {
-    if (value.affects_result) absl::StrAppend(&text, name, ": ", YamlText(value.type, value.scalars), "\n");
+    if (value.affects_result && IsGiven(value)) absl::StrAppend(&text, name, ": ", YamlText(value), "\n");
   }
   return text;
 }
@@ -103,7 +118,7 @@ std::string Options::ResultText() const {
 std::string Options::ToYaml(int indent) const {
   std::string text;
   for (const auto& [name, value] : values_) {
-    absl::StrAppend(&text, std::string(indent, ' '), name, ": ", YamlText(value.type, value.scalars), "\n");
+    if (IsGiven(value)) absl::StrAppend(&text, std::string(indent, ' '), name, ": ", YamlText(value), "\n");
   }
   return text;
 }

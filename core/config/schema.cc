@@ -40,6 +40,8 @@ const char* Noun(OptionType type) {
       return "a list of strings";
     case OptionType::kPaths:
       return "a path or a list of paths";
+    case OptionType::kMaps:
+      return "a list of maps";
   }
   return "";
 }
@@ -74,6 +76,12 @@ Option Option::Paths(std::string name, std::string doc) {
   return Make(OptionType::kPaths, std::move(name), std::move(doc));
 }
 
+Option Option::Maps(std::string name, std::string doc, std::vector<Option> fields) {
+  Option option = Make(OptionType::kMaps, std::move(name), std::move(doc));
+  option.fields = std::move(fields);
+  return option.Default("[]");
+}
+
 Option Option::Range(double smallest, double largest) const {
   Option option = *this;
   option.smallest = smallest;
@@ -93,6 +101,12 @@ Option Option::Default(std::string yaml) const {
   return option;
 }
 
+Option Option::Optional() const {
+  Option option = *this;
+  option.optional = true;
+  return option;
+}
+
 Option Option::NoEffectOnResult() const {
   Option option = *this;
   option.affects_result = false;
@@ -101,6 +115,10 @@ Option Option::NoEffectOnResult() const {
 
 std::string AllowedValues(const Option& option) {
   const std::string noun = Noun(option.type);
+  if (option.type == OptionType::kMaps) {
+    const auto name = [](std::string* out, const Option& field) { *out += field.name; };
+    return absl::StrCat(noun, " of ", absl::StrJoin(option.fields, ", ", name));
+  }
   if (!option.allowed.empty()) {
     const char* prefix = absl::StartsWith(noun, "a list of") ? "a list of any of " : "one of ";
     return absl::StrCat(prefix, absl::StrJoin(option.allowed, ", "));

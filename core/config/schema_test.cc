@@ -191,6 +191,56 @@ TEST(CheckOptionsTest, Lists) {
              "a.yaml:3: s[3]: must be one of float, quantized, is null"}));
 }
 
+Schema Overrides() {
+  return {{Option::Maps("overrides", "Of sites.",
+                        {Option::String("match", "Pattern."), Option::Int("bits", "Few.").Range(2, 8).Optional(),
+                         Option::Doubles("tried", "Many.").Default("[1]")}),
+           Option::Int("last", "").Default("1")}};
+}
+
+TEST(CheckOptionsTest, ListsOfMaps) {
+  const Options options = Checked("overrides:\n- {match: a.*, bits: 8}\n- match: b\n  tried: [0.5, 1]\n", Overrides());
+  const std::vector<Options>& maps = options.Maps("overrides");
+  ASSERT_EQ(maps.size(), 2);
+  EXPECT_EQ(maps[0].String("match"), "a.*");
+  EXPECT_TRUE(maps[0].Has("bits"));
+  EXPECT_EQ(maps[0].Int("bits"), 8);
+  EXPECT_EQ(maps[0].Where("match"), "a.yaml:2: overrides[0].match");
+  EXPECT_FALSE(maps[1].Has("bits"));
+  EXPECT_EQ(maps[1].Doubles("tried"), (std::vector<double>{0.5, 1}));
+  EXPECT_EQ(maps[1].Where("bits"), "a.yaml:3: overrides[1].bits");
+  EXPECT_EQ(options.ToYaml(2),
+            "  overrides: [{match: \"a.*\", bits: 8, tried: [1]}, {match: b, tried: [0.5, 1]}]\n  last: 1\n");
+  EXPECT_EQ(Checked(options.ToYaml(0), Overrides()).ToYaml(2), options.ToYaml(2));
+  EXPECT_EQ(options.ResultText(), options.ToYaml(0));
+  for (const char* text : {"{}\n", "overrides:\n", "overrides: []\n"}) {
+    EXPECT_EQ(Checked(text, Overrides()).Maps("overrides").size(), 0) << text;
+    EXPECT_EQ(Checked(text, Overrides()).ToYaml(0), "overrides: []\nlast: 1\n") << text;
+  }
+}
+
+TEST(CheckOptionsTest, WhatIsWrongInAListOfMaps) {
+  EXPECT_EQ(Wrong("overrides:\n- {match: a, bits: 9}\n- {mach: a}\n- 3\n- ~\n", Overrides()),
+            (Lines{"a.yaml:2: overrides[0].bits: must be an integer from 2 to 8, is 9",
+                   "a.yaml:3: overrides[1].mach: unknown key (did you mean 'match'?); allowed: match, bits, tried",
+                   "a.yaml:3: overrides[1].match: is missing, must be a string",
+                   "a.yaml:4: overrides[2]: must be a map of options ('key: value' lines), is 3",
+                   "a.yaml:4: overrides[2].match: is missing, must be a string",
+                   "a.yaml:5: overrides[3].match: is missing, must be a string"}));
+  EXPECT_EQ(Wrong("overrides: {match: a}\n", Overrides()),
+            Lines{"a.yaml:1: overrides: must be a list of maps of match, bits, tried, is a map"});
+  EXPECT_EQ(Wrong("{}\n", Overrides(), {"overrides=[{match: a, bits: 1}]"}),
+            Lines{"command line: overrides[0].bits: must be an integer from 2 to 8, is 1"});
+}
+
+TEST(CheckOptionsTest, AnOptionalOneMayBeLeftOut) {
+  const Schema schema = {{Option::Int("x", "").Range(2, 8).Optional(), Option::String("y", "").Default("")}};
+  EXPECT_FALSE(Checked("x:\n", schema).Has("x"));
+  EXPECT_EQ(Checked("{}\n", schema).ToYaml(0), "y: \"\"\n");
+  EXPECT_EQ(Checked("x: 3\n", schema).ResultText(), "x: 3\ny: \"\"\n");
+  EXPECT_EQ(Wrong("x: 9\n", schema), Lines{"a.yaml:1: x: must be an integer from 2 to 8, is 9"});
+}
+
 TEST(CheckOptionsTest, NullStandsForNotGiven) {
   const Schema schema = {{Option::Int("x", "").Default("4"), Option::Int("y", "")}};
   EXPECT_EQ(Wrong("x:\ny:\n", schema), Lines{"a.yaml:2: y: is missing, must be an integer"});
@@ -267,7 +317,7 @@ TEST(OptionsDeathTest, ReadingWhatTheSchemaDoesNotHave) {
                "option 'weight_bits' is read with a type that its schema does not give it");
   Problems problems;
   EXPECT_DEATH(CheckOptions(ConfigNode(), Quantize(), &problems).Int("weight_bits"),
-               "option 'weight_bits' is read though its check failed");
+               "option 'weight_bits' is read though its check failed or it was left out");
 }
 
 TEST(AllowedValuesTest, TellsTypeRangeAndNames) {

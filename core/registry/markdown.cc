@@ -63,6 +63,22 @@ std::string Heading(const std::string& kind) {
   return heading + "ies";
 }
 
+// With a row for each option of a list of maps behind it: "overrides", "overrides[].match".
+std::vector<Option> Rows(const Schema& schema, const std::string& prefix = "") {
+  std::vector<Option> rows;
+  for (const Option& option : schema.options) {
+    rows.push_back(option);
+    rows.back().name = prefix + option.name;
+    const std::vector<Option> fields = Rows({option.fields}, rows.back().name + "[].");
+    rows.insert(rows.end(), fields.begin(), fields.end());
+  }
+  return rows;
+}
+
+bool IsRequired(const Option& option) { return !option.default_yaml.has_value() && !option.optional; }
+
+bool HasDefault(const Option& option) { return option.default_yaml.has_value() && !IsNotGiven(*option.default_yaml); }
+
 // The words of `text` after `first`, broken so that lines end before kColumns; further lines begin with `indent`
 // spaces.
 std::string Wrapped(const std::string& first, size_t indent, const std::string& text) {
@@ -86,9 +102,9 @@ std::string Wrapped(const std::string& first, size_t indent, const std::string& 
 
 std::string OptionText(const Option& option, size_t name_width) {
   std::string value = AllowedValues(option);
-  if (!option.default_yaml.has_value()) {
+  if (IsRequired(option)) {
     value += "; required";
-  } else if (!IsNotGiven(*option.default_yaml)) {
+  } else if (HasDefault(option)) {
     absl::StrAppend(&value, "; default ", *option.default_yaml);
   }
   std::string first = absl::StrCat("      ", option.name);
@@ -102,8 +118,9 @@ std::string ComponentText(const Description& component, const Description& first
   std::string text = Wrapped(absl::StrCat("  ", component.name, "  "), 6, component.doc);
   if (&first != &component) return text + Wrapped("      ", 6, Difference(component, first, ""));
   size_t width = 0;
-  for (const Option& option : component.schema.options) width = std::max(width, option.name.size());
-  for (const Option& option : component.schema.options) text += OptionText(option, width);
+  const std::vector<Option> rows = Rows(component.schema);
+  for (const Option& option : rows) width = std::max(width, option.name.size());
+  for (const Option& option : rows) text += OptionText(option, width);
   return text;
 }
 
@@ -112,11 +129,9 @@ std::string ComponentText(const Description& component, const Description& first
 std::string OptionTable(const Schema& schema) {
   if (schema.options.empty()) return "No options.\n";
   std::string table = "| option | value | default | meaning |\n|---|---|---|---|\n";
-  for (const Option& option : schema.options) {
-    std::string default_text = "required";
-    if (option.default_yaml.has_value()) {
-      default_text = IsNotGiven(*option.default_yaml) ? "none" : absl::StrCat("`", *option.default_yaml, "`");
-    }
+  for (const Option& option : Rows(schema)) {
+    std::string default_text = IsRequired(option) ? "required" : "none";
+    if (HasDefault(option)) default_text = absl::StrCat("`", *option.default_yaml, "`");
     absl::StrAppend(&table, "| `", option.name, "` | ", Cell(AllowedValues(option)), " | ", Cell(default_text), " | ",
                     Cell(option.doc), " |\n");
   }

@@ -69,6 +69,17 @@ TEST(MarkdownTest, TellsASectionOfAConfig) {
   EXPECT_EQ(OptionTable({}), "No options.\n");
 }
 
+TEST(MarkdownTest, TellsTheOptionsOfAListOfMaps) {
+  const Schema schema = {{Option::Maps("overrides", "One after the other.",
+                                       {Option::String("match", "Pattern."), Option::Int("bits", "Few.").Optional()})}};
+  EXPECT_EQ(OptionTable(schema),
+            "| option | value | default | meaning |\n"
+            "|---|---|---|---|\n"
+            "| `overrides` | a list of maps of match, bits | `[]` | One after the other. |\n"
+            "| `overrides[].match` | a string | required | Pattern. |\n"
+            "| `overrides[].bits` | an integer | none | Few. |\n");
+}
+
 TEST(MarkdownTest, ComponentsMayHaveAPrefix) {
   EXPECT_EQ((ComponentsToMarkdown(Registry<int, kQuality>::Get(), "quality: ")),
             "### `quality: good`\n\nPlain.\n\nNo options.\n");
