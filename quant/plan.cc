@@ -11,12 +11,14 @@ constexpr char kPerTensor[] = "per_tensor";
 constexpr char kPerChannel[] = "per_channel";
 
 nlohmann::json SpecToJson(const QuantSpec& spec) {
-  return {{"quantizer", spec.quantizer},
-          {"bits", spec.bits},
-          {"granularity", spec.granularity == Granularity::kPerTensor ? kPerTensor : kPerChannel},
-          {"channel_dim", spec.channel_dim},
-          {"percentiles", spec.percentiles},
-          {"log_floor", spec.log_floor}};
+  nlohmann::json json = {{"quantizer", spec.quantizer},
+                         {"bits", spec.bits},
+                         {"granularity", spec.granularity == Granularity::kPerTensor ? kPerTensor : kPerChannel},
+                         {"channel_dim", spec.channel_dim},
+                         {"percentiles", spec.percentiles},
+                         {"log_floor", spec.log_floor}};
+  if (spec.fractions != QuantSpec().fractions) json["fractions"] = spec.fractions;
+  return json;
 }
 
 QuantSpec SpecFromJson(const nlohmann::json& json) {
@@ -30,6 +32,7 @@ QuantSpec SpecFromJson(const nlohmann::json& json) {
   spec.granularity = granularity == kPerTensor ? Granularity::kPerTensor : Granularity::kPerChannel;
   json.at("channel_dim").get_to(spec.channel_dim);
   json.at("percentiles").get_to(spec.percentiles);
+  if (json.contains("fractions")) json.at("fractions").get_to(spec.fractions);
   json.at("log_floor").get_to(spec.log_floor);
   if (spec.bits < 2 || spec.bits > 8) throw std::invalid_argument(absl::StrCat(spec.bits, " bits; there are 2 to 8"));
   return spec;

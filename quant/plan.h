@@ -22,9 +22,12 @@ struct QuantSpec {
   std::string quantizer = "uniform";  // a registered quantiser
   int bits = 8;
   Granularity granularity = Granularity::kPerTensor;
-  int channel_dim = -1;             // per channel: 0 for weights [Co, ...], -1 for activations [..., C]
-  std::vector<double> percentiles;  // candidates of the scale search, in order; {1.0} is min-max
-  double log_floor = 1e-6;          // log_sqrt2 only (algorithms section 3); 0: none
+  int channel_dim = -1;  // per channel: 0 for weights [Co, ...], -1 for activations [..., C]
+  // Candidate ranges of the scale search, in order: for each percentile p, for each fraction f, from
+  // f·quantile(x, 1 - p) to f·quantile(x, p). {1.0}: the whole range alone, min-max.
+  std::vector<double> percentiles;        // 0.5 to 1
+  std::vector<double> fractions = {1.0};  // above 0, at most 1
+  double log_floor = 1e-6;                // log_sqrt2 only (algorithms section 3); 0: none
 };
 
 // A solved site. x̂ = (clamp(round(x/scale) + zero_point, 0, 2^bits - 1) - zero_point) * scale for "uniform".

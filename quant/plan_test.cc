@@ -20,6 +20,7 @@ QuantPlan SmallPlan() {
   weight.spec.granularity = Granularity::kPerChannel;
   weight.spec.channel_dim = 0;
   weight.spec.percentiles = {1.0};
+  weight.spec.fractions = {1.0, 0.75, 0.5};
   weight.spec.log_floor = 0;
   weight.scale = at::tensor({0.5f, 1.5f});
   weight.zero_point = at::tensor({3.0f, -4.0f});
@@ -52,6 +53,7 @@ TEST(PlanTest, ThereAndBack) {
     EXPECT_EQ(found.spec.granularity, expected.spec.granularity) << site;
     EXPECT_EQ(found.spec.channel_dim, expected.spec.channel_dim) << site;
     EXPECT_EQ(found.spec.percentiles, expected.spec.percentiles) << site;
+    EXPECT_EQ(found.spec.fractions, expected.spec.fractions) << site;
     EXPECT_EQ(found.spec.log_floor, expected.spec.log_floor) << site;
   }
 }

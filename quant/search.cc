@@ -6,6 +6,7 @@
 #include <memory>
 #include <mutex>
 
+#include "ATen/TensorOperators.h"
 #include "ATen/ops/empty.h"
 #include "ATen/ops/empty_like.h"
 #include "ATen/ops/full.h"
@@ -36,12 +37,18 @@ absl::Status CheckSpec(const std::string& site, const QuantSpec& spec) {
   if (spec.bits < 2 || spec.bits > 8) {
     return absl::InvalidArgumentError(absl::StrCat(site, ": ", spec.bits, " bits; a quantiser has 2 to 8"));
   }
-  if (spec.percentiles.empty()) {
-    return absl::InvalidArgumentError(absl::StrCat(site, ": no percentile to try; 1 is the whole range"));
+  if (spec.percentiles.empty() || spec.fractions.empty()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(site, ": no range to try; percentile 1, fraction 1 is the whole one"));
   }
   for (double p : spec.percentiles) {
     if (!(p >= 0.5 && p <= 1)) {
       return absl::InvalidArgumentError(absl::StrCat(site, ": percentile ", p, "; it must be 0.5 to 1"));
+    }
+  }
+  for (double fraction : spec.fractions) {
+    if (!(fraction > 0 && fraction <= 1)) {
+      return absl::InvalidArgumentError(absl::StrCat(site, ": fraction ", fraction, "; it must be above 0, up to 1"));
     }
   }
   return absl::OkStatus();
@@ -179,6 +186,19 @@ at::Tensor HighQuantile(const Extremes& extremes, double p, int64_t count) {
   return quantile;
 }
 
+std::vector<ScaleCandidate> Candidates(const Quantizer& quantizer, const QuantSpec& spec, const Extremes& extremes,
+                                       int64_t count) {
+  std::vector<ScaleCandidate> candidates;
+  for (double p : spec.percentiles) {
+    const at::Tensor low = LowQuantile(extremes, p, count), high = HighQuantile(extremes, p, count);
+    for (double fraction : spec.fractions) {
+      candidates.push_back(fraction == 1 ? quantizer.Candidate(spec, low, high)
+                                         : quantizer.Candidate(spec, low * fraction, high * fraction));
+    }
+  }
+  return candidates;
+}
+
 SiteQuantization MakeSite(const QuantSpec& spec, const ScaleCandidate& candidate) {
   return {spec, candidate.scale, candidate.zero_point};
 }
@@ -263,11 +283,7 @@ absl::StatusOr<SiteQuantization> SearchScale(const std::string& site, const Quan
   for (const at::Tensor& batch : batches) values.push_back(batch.contiguous());
   QWT_ASSIGN_OR_RETURN(const Extent extent, FindExtent(site, spec, values, comm, threads));
   QWT_ASSIGN_OR_RETURN(const Extremes extremes, FindExtremes(spec, values, extent, comm, threads));
-  std::vector<ScaleCandidate> candidates;
-  for (double p : spec.percentiles) {
-    candidates.push_back(
-        quantizer->Candidate(spec, LowQuantile(extremes, p, extent.count), HighQuantile(extremes, p, extent.count)));
-  }
+  const std::vector<ScaleCandidate> candidates = Candidates(*quantizer, spec, extremes, extent.count);
   const at::Tensor low = LowQuantile(extremes, 1, extent.count), high = HighQuantile(extremes, 1, extent.count);
   LogConstants(site, low, high);
   QWT_ASSIGN_OR_RETURN(const at::Tensor scores, Scores(*quantizer, spec, values, candidates, extent, comm, threads));

@@ -1,6 +1,5 @@
-// The scale search: for each percentile p a candidate range (quantile(x, 1 - p), quantile(x, p)), the first with the
-// lowest squared error wins (algorithms sections 2 and 3). All channels at once; equal results to the last bit whatever
-// the ranks' shares and threads.
+// The scale search: of the spec's candidate ranges the first with the lowest squared error wins (algorithms sections 2
+// and 3). All channels at once, each by itself; equal results to the last bit whatever the ranks' shares and threads.
 #pragma once
 
 #include <string>

@@ -1,6 +1,9 @@
 #include "quant/search.h"
 
+#include <algorithm>
 #include <cmath>
+#include <fstream>
+#include <iterator>
 #include <limits>
 
 #include "ATen/TensorOperators.h"
@@ -8,7 +11,10 @@
 #include "ATen/ops/full.h"
 #include "ATen/ops/randn.h"
 #include "ATen/ops/tensor.h"
+#include "ATen/ops/unique_dim.h"
+#include "ATen/ops/where.h"
 #include "ATen/ops/zeros.h"
+#include "core/base/log.h"
 #include "core/comm/run_ranks.h"
 #include "gtest/gtest.h"
 #include "quant/quantizer.h"
@@ -38,31 +44,43 @@ at::Tensor Apply(const SiteQuantization& site, const at::Tensor& x) {
   return (*MakeQuantizer(site.spec.quantizer))->Apply(x, site);
 }
 
-// Every quantiser of which the reference's own input was recorded: scale, zero point, output.
+bool StartsWith(const std::string& text, const std::string& prefix) { return text.rfind(prefix, 0) == 0; }
+
+// site: of the reference, "conv1.weight_quantizer". Every convolution's input of its ResNets has 8 bits.
+QuantSpec RecordedSpec(const GoldenNetwork& network, const std::string& site) {
+  const bool resnet = network.parameters.count("conv1.weight") > 0;
+  const bool border = resnet ? StartsWith(site, "conv1.") || StartsWith(site, "fc.")
+                             : StartsWith(site, "patch_embed.") || StartsWith(site, "head");
+  const bool weight = site.find("weight_quantizer") != std::string::npos;
+  const int bits = border || (resnet && !weight) ? 8 : (weight ? network.weight_bits : network.activation_bits);
+  QuantSpec spec = Spec(bits);
+  if (network.Figure("site/" + site + ".delta").numel() > 1) {
+    spec.granularity = Granularity::kPerChannel;
+    spec.channel_dim = weight ? 0 : -1;
+  }
+  if (!network.Has("site/" + site + ".zero_point")) spec.quantizer = "log_sqrt2";
+  return spec;
+}
+
+// Every quantiser of which the reference's own input was recorded: scale, zero point, output. Outputs that agree to far
+// less than a step at every element have equal codes.
 void ExpectRecordedSites(const std::string& name, int expected_sites) {
   const GoldenNetwork network = LoadGoldenNetwork(name);
   int sites = 0;
   for (const auto& [key, scale] : network.figures) {
-    if (key.rfind("site/", 0) != 0 || key.find(".delta") == std::string::npos) continue;
+    if (!StartsWith(key, "site/") || key.find(".delta") == std::string::npos) continue;
     const std::string prefix = key.substr(0, key.size() - 6);  // less ".delta"
-    const bool weight = prefix.find("weight_quantizer") != std::string::npos;
-    const bool border = prefix.find("patch_embed") != std::string::npos || prefix.find("head") != std::string::npos;
-    QuantSpec spec = Spec(border ? 8 : (weight ? network.weight_bits : network.activation_bits));
-    if (scale.numel() > 1) {
-      spec.granularity = Granularity::kPerChannel;
-      spec.channel_dim = weight ? 0 : -1;
-    }
-    const bool uniform = network.Has(prefix + ".zero_point");
-    if (!uniform) spec.quantizer = "log_sqrt2";
+    const QuantSpec spec = RecordedSpec(network, prefix.substr(5));
     const at::Tensor input = network.Figure(prefix + ".input");
     const auto found = Search(spec, {input});
     ASSERT_TRUE(found.ok()) << found.status();
     EXPECT_LT(((found->scale - scale.view(-1)) / scale.view(-1)).abs().max().item<float>(), 1e-5) << key;
-    if (uniform) {
+    if (spec.quantizer == "uniform") {
       EXPECT_TRUE(at::equal(found->zero_point, network.Figure(prefix + ".zero_point").view(-1))) << key;
     }
     const at::Tensor expected = network.Figure(prefix + ".output").view(-1);
-    EXPECT_LT(RelativeError(Apply(*found, input).view(-1).slice(0, 0, expected.numel()), expected), 1e-6) << key;
+    const at::Tensor output = Apply(*found, input).view(-1).slice(0, 0, expected.numel());
+    EXPECT_TRUE(((output - expected).abs() <= 1e-5 * expected.abs()).all().item<bool>()) << key;
     ++sites;
   }
   EXPECT_EQ(sites, expected_sites);
@@ -72,6 +90,8 @@ TEST(SearchTest, RecordedSitesOfVitAt4Bits) { ExpectRecordedSites("vit_w4a4", 13
 TEST(SearchTest, RecordedSitesOfVitAt6Bits) { ExpectRecordedSites("vit_w6a6", 4); }
 TEST(SearchTest, RecordedSitesOfSwinAt4Bits) { ExpectRecordedSites("swin_w4a4", 4); }
 TEST(SearchTest, RecordedSitesOfVitAt3Bits) { ExpectRecordedSites("vit_w3a3_start1", 3); }
+
+TEST(SearchTest, RecordedSitesOfBottleneckResnetAt4Bits) { ExpectRecordedSites("resnet_bottleneck_w4a4", 6); }
 
 TEST(SearchTest, PositionsInFloat32AsTorchHasThem) {
   const QuantilePosition position =
@@ -128,6 +148,62 @@ TEST(SearchTest, WholeRangeOfPercentileOne) {
   EXPECT_EQ(found->zero_point.item<float>(), 1.0f);
 }
 
+// Every range by itself, then the best of them for each channel: what one search over all of them must find.
+TEST(SearchTest, OfAGridOfRangesTheBestForEachChannel) {
+  const at::Tensor x = at::randn({2000, 6}).pow(3);
+  QuantSpec spec = Spec(3, Granularity::kPerChannel);
+  spec.percentiles = {1.0, 0.99};
+  spec.fractions = {1.0, 0.8, 0.6, 0.4, 0.2, 0.1};
+  const auto found = Search(spec, {x});
+  ASSERT_TRUE(found.ok()) << found.status();
+  const auto error = [&](const SiteQuantization& site) { return (Apply(site, x) - x).square().sum(0); };
+  at::Tensor lowest = at::full({6}, std::numeric_limits<float>::infinity()), scale = at::zeros({6});
+  QuantSpec one = spec;
+  for (double percentile : spec.percentiles) {
+    for (double fraction : spec.fractions) {
+      one.percentiles = {percentile};
+      one.fractions = {fraction};
+      const auto site = Search(one, {x});
+      ASSERT_TRUE(site.ok()) << site.status();
+      const at::Tensor better = error(*site) < lowest;
+      lowest = at::where(better, error(*site), lowest);
+      scale = at::where(better, site->scale, scale);
+    }
+  }
+  EXPECT_TRUE(at::equal(found->scale, scale)) << found->scale << scale;
+  EXPECT_GT(std::get<0>(at::unique_dim(scale / std::get<0>(x.abs().max(0)), 0)).size(0), 2);  // not one for all
+  const auto whole = Search(Spec(3, Granularity::kPerChannel), {x});
+  EXPECT_LT(error(*found).sum().item<float>(), error(*whole).sum().item<float>());
+}
+
+TEST(SearchTest, AFractionOfTheRangeIsAFractionOfTheScale) {
+  QuantSpec spec = Spec(4);
+  spec.percentiles = {1.0};
+  spec.fractions = {0.5};
+  const auto found = Search(spec, {at::tensor({-2.0f, 0.3f, 28.0f})});
+  ASSERT_TRUE(found.ok());
+  EXPECT_EQ(found->scale.item<float>(), 1.0f);
+  EXPECT_EQ(found->zero_point.item<float>(), 1.0f);
+  spec.quantizer = "log_sqrt2";
+  EXPECT_EQ(Search(spec, {at::tensor({0.0f, 0.3f, 0.5f})})->scale.item<float>(), 0.25f);
+}
+
+TEST(SearchTest, ConstantChannelsAreSaidOnceInTheLog) {
+  const std::string log = testing::TempDir() + "/constant.log";
+  SetLogFile(log);
+  const at::Tensor x = at::randn({40, 3}) * at::tensor({1.0f, 0.0f, 0.0f});
+  ASSERT_TRUE(Search(Spec(4, Granularity::kPerChannel), {x, x}).ok());
+  ASSERT_TRUE(Search(Spec(4), {at::full({5}, 2.0f)}).ok());
+  SetLogFile("");
+  std::ifstream file(log);
+  const std::string text{std::istreambuf_iterator<char>(file), {}};
+  const size_t first = text.find("a.input: 2 of 3 channels constant, kept exactly\n");
+  ASSERT_NE(first, std::string::npos) << text;
+  EXPECT_NE(text.find(" I search.cc:"), std::string::npos) << text;
+  EXPECT_NE(text.find("a.input: 1 of 1 tensor constant, kept exactly\n"), std::string::npos) << text;
+  EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), 2) << text;
+}
+
 TEST(SearchTest, ConstantChannelsAreKeptExactly) {
   const std::vector<float> constants = {0.0f, 1.0f, -0.3f, 1e-42f, -1e-42f, 3e38f, -3e38f, 0.1f, -0.0f};
   const at::Tensor x = at::tensor(constants).expand({50, static_cast<int64_t>(constants.size())}).contiguous();
@@ -176,10 +252,20 @@ TEST(SearchTest, WhatCannotBeSearched) {
   QuantSpec spec = Spec(4);
   spec.percentiles = {};
   EXPECT_EQ(Search(spec, {at::zeros({1})}).status(),
-            absl::InvalidArgumentError("a.input: no percentile to try; 1 is the whole range"));
+            absl::InvalidArgumentError("a.input: no range to try; percentile 1, fraction 1 is the whole one"));
   spec.percentiles = {99.9};
   EXPECT_EQ(Search(spec, {at::zeros({1})}).status(),
             absl::InvalidArgumentError("a.input: percentile 99.9; it must be 0.5 to 1"));
+  for (double fraction : {0.0, 1.5}) {
+    spec = Spec(4);
+    spec.fractions = {1, fraction};
+    EXPECT_EQ(Search(spec, {at::zeros({1})}).status().code(), absl::StatusCode::kInvalidArgument) << fraction;
+  }
+  EXPECT_EQ(Search(spec, {at::zeros({1})}).status(),
+            absl::InvalidArgumentError("a.input: fraction 1.5; it must be above 0, up to 1"));
+  spec = Spec(4);
+  spec.fractions = {};
+  EXPECT_EQ(Search(spec, {at::zeros({1})}).status().code(), absl::StatusCode::kInvalidArgument);
   spec = Spec(4);
   spec.quantizer = "unifrom";
   EXPECT_EQ(Search(spec, {at::zeros({1})}).status().code(), absl::StatusCode::kNotFound);
