@@ -10,6 +10,15 @@
 namespace qwt {
 namespace {
 
+// That the method's options fit the network. One that could not be built is reported already.
+void CheckMethod(const Planning& planning, Problems* problems) {
+  if (planning.graph.stem.nodes.empty()) return;
+  const Options& options = planning.request.Of("quantize");
+  const auto method = MakeQuantMethod(options.String("method"), options);
+  const absl::Status fits = method.ok() ? (*method)->Specs(planning.graph).status() : method.status();
+  if (!fits.ok()) problems->Add("", std::string(fits.message()));
+}
+
 class CalibrateStage : public Stage {
  public:
   std::vector<std::string> Sections() const override { return {"dataset", "calibrate", "quantize"}; }
@@ -18,6 +27,7 @@ class CalibrateStage : public Stage {
 
   PlannedStage Plan(Planning& planning, Problems* problems) const override {
     PlannedStage plan;
+    CheckMethod(planning, problems);
     plan.images = PlanTrainImages(planning, "calibrate", problems);
     plan.keys = {StageKey("calibrate", 1, planning, {"quantize"}, {kParameters}, &plan.images)};
     plan.entries = {"scales"};
@@ -37,9 +47,11 @@ class CalibrateStage : public Stage {
       return absl::OkStatus();
     }
     const Options& options = context.request.Of("quantize");
-    QWT_ASSIGN_OR_RETURN(auto component, QuantMethodRegistry::Get().Find(options.String("method")));
-    QWT_ASSIGN_OR_RETURN(std::unique_ptr<QuantMethod> method, component->create(options));
-    QWT_ASSIGN_OR_RETURN(QuantSpecs specs, method->Specs(values.graph));
+    QWT_ASSIGN_OR_RETURN(std::unique_ptr<QuantMethod> method, MakeQuantMethod(options.String("method"), options));
+    Graph graph = values.graph;
+    TensorMap parameters = values.parameters;
+    QWT_RETURN_IF_ERROR(method->Prepare(&graph, &parameters));
+    QWT_ASSIGN_OR_RETURN(QuantSpecs specs, method->Specs(graph));
     QWT_ASSIGN_OR_RETURN(std::vector<at::Tensor> batches, LoadBatches(context, plan.images, outcome));
     int64_t reported = 0;
     auto progress = [&](int64_t done, int64_t total) {
@@ -47,8 +59,8 @@ class CalibrateStage : public Stage {
       context.progress.Advance(done - reported);
       reported = done;
     };
-    QWT_ASSIGN_OR_RETURN(values.calibration, Calibrate(values.graph, values.parameters, specs, batches, context.comm,
-                                                       context.threads, progress));
+    QWT_ASSIGN_OR_RETURN(values.calibration,
+                         Calibrate(graph, parameters, specs, batches, context.comm, context.threads, progress));
     TensorFile file;
     PlanToTensors(values.calibration, &file.tensors, &file.metadata["specs"]);
     return StoreEntry(context, plan.keys[0], file);

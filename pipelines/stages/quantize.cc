@@ -38,8 +38,8 @@ class QuantizeStage : public Stage {
     model.parameters = values.parameters;
     model.plan = values.calibration;
     const Options& options = context.request.Of("quantize");
-    QWT_ASSIGN_OR_RETURN(auto component, QuantMethodRegistry::Get().Find(options.String("method")));
-    QWT_ASSIGN_OR_RETURN(std::unique_ptr<QuantMethod> method, component->create(options));
+    QWT_ASSIGN_OR_RETURN(std::unique_ptr<QuantMethod> method, MakeQuantMethod(options.String("method"), options));
+    QWT_RETURN_IF_ERROR(method->Prepare(&model.graph, &model.parameters));
     QWT_ASSIGN_OR_RETURN(QuantSpecs specs, method->Specs(model.graph));
     QWT_RETURN_IF_ERROR(method->Rewrite(&model.graph, &model.parameters, &model.plan));
     QWT_RETURN_IF_ERROR(SolveWeights(model.graph, model.parameters, specs, context.threads, &model.plan));

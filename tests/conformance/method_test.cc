@@ -15,9 +15,8 @@
 #include "models/resnet/resnet.h"
 #include "models/swin/swin.h"
 #include "models/vit/vit.h"
-#include "quant/calibrate.h"
-#include "quant/fake_quant_executor.h"
 #include "quant/sites.h"
+#include "tests/helpers/quant_method.h"
 
 namespace qwt {
 namespace {
@@ -27,12 +26,6 @@ std::vector<std::string> Names() {
   for (const auto& description : QuantMethodRegistry::Get().Descriptions()) names.push_back(description.name);
   return names;
 }
-
-struct Quantized {
-  Graph graph;
-  TensorMap parameters;
-  QuantPlan plan;
-};
 
 Graph SmallVit() {
   VitConfig config;
@@ -85,36 +78,21 @@ class MethodTest : public testing::TestWithParam<std::tuple<std::string, Network
     images_ = at::randn({6, 3, 16, 16}, generator, at::kFloat);
   }
 
-  static absl::StatusOr<std::unique_ptr<QuantMethod>> Create(const std::string& yaml) {
-    const auto component = QuantMethodRegistry::Get().Find(std::get<0>(GetParam()));
-    if (!component.ok()) return component.status();
-    const auto node = ParseConfig(yaml, "test");
-    if (!node.ok()) return node.status();
-    Problems problems;
-    const Options options = CheckOptions(*node, (*component)->schema, &problems);
-    if (!problems.empty()) return problems.ToStatus();
-    return (*component)->create(options);
+  static const std::string& Method() { return std::get<0>(GetParam()); }
+
+  static std::unique_ptr<QuantMethod> Create(int weight_bits, int activation_bits) {
+    return MakeMethod(Method(), "{weight_bits: " + std::to_string(weight_bits) +
+                                    ", activation_bits: " + std::to_string(activation_bits) + "}");
   }
 
-  static QuantSpecs Specs(const Graph& graph, int weight_bits, int activation_bits) {
-    const auto method = Create("{weight_bits: " + std::to_string(weight_bits) +
-                               ", activation_bits: " + std::to_string(activation_bits) + "}");
-    EXPECT_TRUE(method.ok()) << method.status();
-    const auto specs = (*method)->Specs(graph);
+  static QuantSpecs Specs(const Graph& graph, const QuantMethod& method) {
+    const auto specs = method.Specs(graph);
     EXPECT_TRUE(specs.ok()) << specs.status();
     return *specs;
   }
 
-  Quantized Quantize(int bits) const {
-    Quantized result{graph_, parameters_, {}};
-    const QuantSpecs specs = Specs(graph_, bits, bits);
-    const auto comm = MakeLocalCommunicator();
-    auto plan = Calibrate(graph_, parameters_, specs, {images_.slice(0, 0, 4), images_.slice(0, 4, 6)}, *comm, 2, {});
-    EXPECT_TRUE(plan.ok()) << plan.status();
-    result.plan = *std::move(plan);
-    EXPECT_EQ((*Create("{}"))->Rewrite(&result.graph, &result.parameters, &result.plan), absl::OkStatus());
-    EXPECT_EQ(SolveWeights(result.graph, result.parameters, specs, 2, &result.plan), absl::OkStatus());
-    return result;
+  QuantizedNetwork Quantize(const QuantMethod& method) const {
+    return QuantizeNetwork(method, graph_, parameters_, {images_.slice(0, 0, 4), images_.slice(0, 4, 6)});
   }
 
   at::Tensor Run(const Graph& graph, const Executor& executor) const {
@@ -124,10 +102,7 @@ class MethodTest : public testing::TestWithParam<std::tuple<std::string, Network
   }
 
   double Error(int bits) const {
-    const Quantized quantized = Quantize(bits);
-    const auto executor = MakeFakeQuantExecutor(quantized.graph, quantized.parameters, quantized.plan);
-    EXPECT_TRUE(executor.ok()) << executor.status();
-    return (Run(quantized.graph, **executor) - Run(graph_, *MakeFloatExecutor(parameters_)))
+    return (Quantize(*Create(bits, bits)).Logits(images_) - Run(graph_, *MakeFloatExecutor(parameters_)))
         .square()
         .mean()
         .item<double>();
@@ -139,17 +114,64 @@ class MethodTest : public testing::TestWithParam<std::tuple<std::string, Network
 };
 
 TEST_P(MethodTest, HasBitsFrom2To8) {
-  for (const char* option : {"weight_bits", "activation_bits"}) {
-    const std::string name = option;
-    EXPECT_TRUE(Create("{" + name + ": 2}").ok());
-    EXPECT_TRUE(Create("{" + name + ": 8}").ok());
-    EXPECT_FALSE(Create("{" + name + ": 1}").ok());
-    EXPECT_FALSE(Create("{" + name + ": 9}").ok());
+  const auto component = QuantMethodRegistry::Get().Find(Method());
+  const auto accepts = [&](const std::string& options) {
+    Problems problems;
+    CheckOptions(*ParseConfig(options, "test"), (*component)->schema, &problems);
+    return problems.empty();
+  };
+  for (const std::string option : {"weight_bits", "activation_bits"}) {
+    EXPECT_TRUE(accepts("{" + option + ": 2}"));
+    EXPECT_TRUE(accepts("{" + option + ": 8}"));
+    EXPECT_FALSE(accepts("{" + option + ": 1}"));
+    EXPECT_FALSE(accepts("{" + option + ": 9}"));
   }
 }
 
+// Inputs of convolutions have 8 bits as published, or those that the config gives.
+TEST_P(MethodTest, ConvolutionsInputsHave8BitsOrThoseOfTheConfig) {
+  const QuantSpecs published = Specs(graph_, *Create(3, 5));
+  const QuantSpecs from_config =
+      Specs(graph_, *MakeMethod(Method(), "{activation_bits: 5, conv_activation_bits: from_config}"));
+  for (const Site& site : QuantSites(graph_)) {
+    if (site.role == SiteRole::kWeight) continue;
+    const bool convolution = site.node->op == Op::kConv2d;
+    EXPECT_EQ(published.at(site.name).bits, site.at_border || convolution ? 8 : 5) << site.name;
+    EXPECT_EQ(from_config.at(site.name).bits, site.at_border ? 8 : 5) << site.name;
+  }
+}
+
+TEST_P(MethodTest, OverridesChangeTheBitsAndNothingElse) {
+  const QuantSpecs before = Specs(graph_, *Create(3, 5));
+  const QuantSpecs after = Specs(graph_, *MakeMethod(Method(),
+                                                     "{weight_bits: 3, activation_bits: 5, overrides: [{match: "
+                                                     "'*', weight_bits: 7, activation_bits: 6}]}"));
+  ASSERT_EQ(after.size(), before.size());
+  for (const Site& site : QuantSites(graph_)) {
+    QuantSpec expected = before.at(site.name);
+    expected.bits = site.role == SiteRole::kWeight ? 7 : 6;
+    EXPECT_EQ(after.at(site.name).bits, expected.bits) << site.name;
+    EXPECT_EQ(after.at(site.name).quantizer, expected.quantizer) << site.name;
+    EXPECT_EQ(after.at(site.name).granularity, expected.granularity) << site.name;
+  }
+  EXPECT_EQ(MakeMethod(Method(), "{overrides: [{match: '*.fc9', weight_bits: 8}]}")->Specs(graph_).status().code(),
+            absl::StatusCode::kInvalidArgument);
+}
+
+TEST_P(MethodTest, FoldedBatchNormsLeaveTheSameSitesAndTheSameFloatNetwork) {
+  const QuantizedNetwork folded = Quantize(*MakeMethod(Method(), "{fold_batch_norm: true}"));
+  for (const Segment* segment : folded.graph.Segments()) {
+    for (const Node& node : segment->nodes) EXPECT_NE(node.op, Op::kBatchNorm) << node.name;
+  }
+  EXPECT_EQ(ValidateGraph(folded.graph), absl::OkStatus());
+  EXPECT_EQ(folded.plan.size(), Specs(graph_, *Create(4, 4)).size());
+  const at::Tensor expected = Run(graph_, *MakeFloatExecutor(parameters_));
+  const at::Tensor logits = Run(folded.graph, *MakeFloatExecutor(folded.parameters));
+  EXPECT_LT((logits - expected).abs().max().item<float>(), 1e-4 * expected.std().item<float>());
+}
+
 TEST_P(MethodTest, EverySpecIsASiteAndEveryWeightHasOne) {
-  const QuantSpecs specs = Specs(graph_, 3, 5);
+  const QuantSpecs specs = Specs(graph_, *Create(3, 5));
   std::set<std::string> sites;
   for (const Site& site : QuantSites(graph_)) {
     sites.insert(site.name);
@@ -166,7 +188,8 @@ TEST_P(MethodTest, NamesDoNotMatter) {
   for (Segment* segment : renamed.MutableSegments()) {
     for (Node& node : segment->nodes) node.name = "renamed." + node.name;
   }
-  const QuantSpecs specs = Specs(graph_, 4, 4), other = Specs(renamed, 4, 4);
+  const auto method = Create(4, 4);
+  const QuantSpecs specs = Specs(graph_, *method), other = Specs(renamed, *method);
   ASSERT_EQ(other.size(), specs.size());
   for (const auto& [site, spec] : specs) {
     const auto found = other.find("renamed." + site);
@@ -178,8 +201,9 @@ TEST_P(MethodTest, NamesDoNotMatter) {
 }
 
 TEST_P(MethodTest, PlanIsComplete) {
-  const Quantized quantized = Quantize(4);
-  const QuantSpecs specs = Specs(graph_, 4, 4);
+  const auto method = Create(4, 4);
+  const QuantizedNetwork quantized = Quantize(*method);
+  const QuantSpecs specs = Specs(graph_, *method);
   EXPECT_EQ(quantized.plan.size(), specs.size());
   for (const auto& [site, quantization] : quantized.plan) {
     EXPECT_TRUE(specs.count(site)) << site;
@@ -193,7 +217,7 @@ TEST_P(MethodTest, PlanIsComplete) {
 TEST_P(MethodTest, RewriteKeepsTheFloatNetwork) {
   TensorMap before;
   for (const auto& [name, tensor] : parameters_) before[name] = tensor.clone();
-  const Quantized quantized = Quantize(8);
+  const QuantizedNetwork quantized = Quantize(*Create(8, 8));
   for (const auto& [name, tensor] : before) EXPECT_TRUE(at::equal(parameters_.at(name), tensor)) << name;
   const at::Tensor expected = Run(graph_, *MakeFloatExecutor(parameters_));
   const at::Tensor logits = Run(quantized.graph, *MakeFloatExecutor(quantized.parameters));

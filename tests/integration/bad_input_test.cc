@@ -35,7 +35,7 @@ TEST(BadRequestTest, IsRefusedBeforeAnythingStarts) {
                 {"command line: quantise: unknown key (did you mean 'quantize'?)"});
   ExpectRefused("method", {"quantize.method=repqvit"},
                 {"command line: quantize.method: unknown quant method 'repqvit' (did you mean 'repq_vit'?); there are: "
-                 "minmax, percentile, repq_vit"});
+                 "minmax, mse, percentile, repq_vit"});
   ExpectRefused("model", {"model.name=vitt"}, {"command line: model.name: unknown model 'vitt' (did you mean 'vit'?)"});
   ExpectRefused("dataset", {"dataset.name=mnist"}, {"command line: dataset.name: unknown dataset 'mnist'"});
   ExpectRefused("compensator", {"fit.compensator=linaer"}, {"unknown compensator 'linaer' (did you mean 'linear'?)"});
@@ -54,7 +54,14 @@ TEST(BadRequestTest, IsRefusedBeforeAnythingStarts) {
                 {"model.weights: ", "/nowhere/a.safetensors", "No such file or directory"});
   ExpectRefused("shape", {"model.width=95", "model.heads=5"}, {"cls_token"});
   ExpectRefused("no_method", {"quantize.method="},
-                {": quantize.method: is missing, must be one of minmax, percentile, repq_vit\n"});
+                {": quantize.method: is missing, must be one of minmax, mse, percentile, repq_vit\n"});
+  ExpectRefused("override", {"quantize.overrides=[{match: blocks.*.mlp.fc3, activation_bits: 8}, {match: head}]"},
+                {"error: command line: quantize.overrides[0].match: 'blocks.*.mlp.fc3' matches no node and no site of "
+                 "vit; the nearest names: blocks.*.mlp.fc1, blocks.*.mlp.fc2, blocks.*.attn.qkv\n",
+                 "command line: quantize.overrides[1].match: 'head' stands without weight_bits and activation_bits"});
+  ExpectRefused("override_bits", {"quantize.overrides=[{match: head, weight_bits: 9, bits: 4}]"},
+                {"command line: quantize.overrides[0].bits: unknown key; allowed: match, weight_bits, activation_bits",
+                 "command line: quantize.overrides[0].weight_bits: must be an integer from 2 to 8, is 9"});
   ExpectRefused("heads", {"model.heads=5"},
                 {"error: command line: model.heads: must divide width, is 5 for width 96\n"});
 }

@@ -5,50 +5,53 @@
 
 #include "ATen/TensorOperators.h"
 #include "ATen/ops/matmul.h"
+#include "ATen/ops/where.h"
 #include "ATen/ops/zeros.h"
 #include "absl/strings/str_cat.h"
 #include "core/base/status.h"
-#include "quant/method.h"
-#include "quant/methods/common/uniform_specs.h"
+#include "quant/methods/common/uniform_method.h"
 #include "quant/site_quantizer.h"
 #include "quant/sites.h"
 
 namespace qwt {
 namespace {
 
-struct RepqVitOptions {
-  UniformOptions uniform;
-  double log_floor = 0;
-  bool round_zero_point = false;
-};
-
-// Algorithms section 4, in float32 as the reference.
+// Algorithms section 4, in float32 as the reference. A channel that the LayerNorm makes constant (its weight there is
+// 0) has no range to speak of; it moves into the next layer's bias as a whole, which leaves 0, exact at any scale.
 struct Reparameterisation {
   at::Tensor scale, zero_point;  // [1], of the whole tensor
   at::Tensor ratio, shift;       // [C]: r and c
 
-  Reparameterisation(const SiteQuantization& per_channel, bool round_zero_point) {
+  // norm_weight, norm_bias: the LayerNorm's, [C].
+  Reparameterisation(const SiteQuantization& per_channel, const at::Tensor& norm_weight, const at::Tensor& norm_bias,
+                     bool round_zero_point) {
+    const at::Tensor constant = norm_weight == 0;
+    const bool all_constant = constant.all().item<bool>();
+    const at::Tensor counted = all_constant ? constant : constant.logical_not();
     const at::Tensor& s = per_channel.scale;
     const at::Tensor& z = per_channel.zero_point;
-    scale = s.mean().view({1});
-    zero_point = z.mean().view({1});
+    scale = s.masked_select(counted).mean().view({1});
+    zero_point = z.masked_select(counted).mean().view({1});
     if (round_zero_point) zero_point = zero_point.round();
-    ratio = s / scale;
-    shift = (-z * s) / ratio - (-zero_point * scale);
+    ratio = (s / scale).masked_fill(constant, 1);
+    shift = at::where(constant, norm_bias, (-z * s) / ratio - (-zero_point * scale));
   }
 };
 
-class RepqVitMethod : public QuantMethod {
+class RepqVitMethod : public UniformMethod {
  public:
-  explicit RepqVitMethod(RepqVitOptions options) : options_(std::move(options)) {}
+  explicit RepqVitMethod(const Options& options)
+      : UniformMethod(options, options.Doubles("percentiles")),
+        log_floor_(options.String("log_floor") == "reference" ? kReferenceLogFloor : 0),
+        round_zero_point_(options.Bool("round_zero_point")) {}
 
   absl::StatusOr<QuantSpecs> Specs(const Graph& graph) const override {
-    QuantSpecs specs = UniformSpecs(graph, options_.uniform);
+    QWT_ASSIGN_OR_RETURN(QuantSpecs specs, UniformMethod::Specs(graph));
     for (const Site& site : QuantSites(graph)) {
       QuantSpec& spec = specs.at(site.name);
       if (site.role == SiteRole::kSoftmaxOperand) {
         spec.quantizer = "log_sqrt2";
-        spec.log_floor = options_.log_floor;
+        spec.log_floor = log_floor_;
       }
       if (site.role != SiteRole::kNormalizedInput) continue;
       spec.granularity = Granularity::kPerChannel;
@@ -102,7 +105,7 @@ class RepqVitMethod : public QuantMethod {
       tensors[i] = &found->second;
     }
     return CatchExceptions(absl::StrCat("repq_vit: re-parameterising ", site.name), [&] {
-      const Reparameterisation to(*quantization, options_.round_zero_point);
+      const Reparameterisation to(*quantization, *tensors[0], *tensors[1], round_zero_point_);
       // New tensors: the old ones may be views of a file, and the caller's.
       *tensors[0] = *tensors[0] / to.ratio;
       *tensors[1] = *tensors[1] / to.ratio - to.shift;
@@ -115,30 +118,29 @@ class RepqVitMethod : public QuantMethod {
     });
   }
 
-  const RepqVitOptions options_;
+  static constexpr double kReferenceLogFloor = 1e-6;
+  const double log_floor_;
+  const bool round_zero_point_;
 };
 
 Schema MakeSchema() {
-  return Schema{
-      {WeightBitsOption(), ActivationBitsOption(), PercentilesOption(),
+  return UniformMethodSchema(
+      {PercentilesOption(),
        Option::String("log_floor",
-                      "Smallest softmax output over its scale: 1e-6 as in the QwT code (from 6 bits up an exact 0 "
-                      "becomes 2^-20), or none as in RepQ-ViT's own.")
+                      "Smallest softmax output over its scale: 1e-6 as in the published QwT code (from 6 bits up an "
+                      "exact 0 becomes 2^-20 of the scale), or none, where an exact 0 stays 0, as in RepQ-ViT's own.")
            .OneOf({"reference", "none"})
            .Default("reference"),
        Option::Bool("round_zero_point",
-                    "Whole zero points after re-parameterisation, as integer arithmetic needs them.")
-           .Default("false")}};
+                    "Whole zero points after re-parameterisation, as integer arithmetic needs them. The published "
+                    "code has the mean of the channels' zero points, a fraction.")
+           .Default("false")});
 }
 
 const bool registered = QuantMethodRegistry::Get().Register(
     {{"repq_vit", "RepQ-ViT: LayerNorm outputs re-parameterised, softmax outputs in powers of sqrt(2).", MakeSchema()},
      [](const Options& options) -> absl::StatusOr<std::unique_ptr<QuantMethod>> {
-       RepqVitOptions values;
-       values.uniform = ReadUniformOptions(options, options.Doubles("percentiles"));
-       values.log_floor = options.String("log_floor") == "reference" ? 1e-6 : 0;
-       values.round_zero_point = options.Bool("round_zero_point");
-       return std::make_unique<RepqVitMethod>(std::move(values));
+       return std::make_unique<RepqVitMethod>(options);
      }});
 
 }  // namespace

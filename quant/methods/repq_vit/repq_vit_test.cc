@@ -2,27 +2,21 @@
 
 #include "ATen/TensorOperators.h"
 #include "ATen/ops/equal.h"
+#include "ATen/ops/ones.h"
 #include "ATen/ops/ones_like.h"
 #include "gtest/gtest.h"
+#include "models/executor.h"
 #include "models/parameters.h"
 #include "quant/calibrate.h"
-#include "quant/method.h"
+#include "quant/quantizer.h"
 #include "quant/sites.h"
 #include "tests/helpers/golden_network.h"
+#include "tests/helpers/quant_method.h"
 
 namespace qwt {
 namespace {
 
-std::unique_ptr<QuantMethod> RepqVit(const std::string& yaml) {
-  const auto component = QuantMethodRegistry::Get().Find("repq_vit");
-  EXPECT_TRUE(component.ok()) << component.status();
-  const auto node = ParseConfig(yaml, "test.yaml");
-  EXPECT_TRUE(node.ok()) << node.status();
-  Problems problems;
-  const Options options = CheckOptions(*node, (*component)->schema, &problems);
-  EXPECT_TRUE(problems.empty());
-  return *(*component)->create(options);
-}
+std::unique_ptr<QuantMethod> RepqVit(const std::string& options) { return MakeMethod("repq_vit", options); }
 
 TEST(RepqVitTest, SpecsOfEveryRole) {
   const GoldenNetwork network = LoadGoldenNetwork("deit_distilled_w4a4");
@@ -148,6 +142,51 @@ TEST(RepqVitTest, WholeZeroPointsOnRequest) {
     EXPECT_TRUE(at::equal(quantization.zero_point, quantization.zero_point.round())) << site;
   }
   EXPECT_EQ(plan.at("blocks.1.attn.qkv.input").zero_point.item<float>(), 7.0f);  // 7.3958 unrounded
+}
+
+// Where a LayerNorm's weight is 0, its output is its bias: kept exactly, though z̃ is no whole number, and without a
+// part in the means.
+TEST(RepqVitTest, ConstantChannelsMoveIntoTheNextLayersBias) {
+  const std::string norm = "blocks.1.norm1", site = "blocks.1.attn.qkv.input";
+  GoldenNetwork network = LoadGoldenNetwork("vit_w4a4");
+  const std::vector<std::pair<int64_t, float>> constants = {{0, 0.0f}, {5, 3.5f}, {7, -1e-3f}};
+  at::Tensor weight = network.parameters.at(norm + ".weight").clone();
+  at::Tensor bias = network.parameters.at(norm + ".bias").clone();
+  for (const auto& [channel, value] : constants) {
+    weight.slice(0, channel, channel + 1).fill_(0);
+    bias.slice(0, channel, channel + 1).fill_(value);
+  }
+  network.parameters[norm + ".weight"] = weight;
+  network.parameters[norm + ".bias"] = bias;
+  const auto method = RepqVit("{}");
+  const auto comm = MakeLocalCommunicator();
+  const auto plan = Calibrate(network.graph, network.parameters, *method->Specs(network.graph),
+                              {network.calibration.slice(0, 0, 4)}, *comm, 1, {});
+  ASSERT_TRUE(plan.ok()) << plan.status();
+  QuantPlan rewritten = *plan;
+  TensorMap parameters = network.parameters;
+  Graph graph = network.graph;
+  ASSERT_EQ(method->Rewrite(&graph, &parameters, &rewritten), absl::OkStatus());
+
+  at::Tensor varies = at::ones({48}, at::kBool);
+  for (const auto& [channel, value] : constants) varies.slice(0, channel, channel + 1).fill_(false);
+  EXPECT_FLOAT_EQ(rewritten.at(site).scale.item<float>(),
+                  plan->at(site).scale.masked_select(varies).mean().item<float>());
+  EXPECT_FLOAT_EQ(rewritten.at(site).zero_point.item<float>(),
+                  plan->at(site).zero_point.masked_select(varies).mean().item<float>());
+  const at::Tensor quantised = (*MakeQuantizer("uniform"))->Apply(parameters.at(norm + ".bias"), rewritten.at(site));
+  for (const auto& [channel, value] : constants) {
+    EXPECT_EQ(parameters.at(norm + ".weight").select(0, channel).item<float>(), 0) << channel;
+    EXPECT_EQ(parameters.at(norm + ".bias").select(0, channel).item<float>(), 0) << channel;
+    EXPECT_EQ(quantised.select(0, channel).item<float>(), 0) << channel;
+    EXPECT_TRUE(at::equal(parameters.at("blocks.1.attn.qkv.weight").select(1, channel),
+                          network.parameters.at("blocks.1.attn.qkv.weight").select(1, channel)))
+        << channel;
+  }
+  // In float the rewritten network computes what it did.
+  const auto before = RunGraph(network.graph, *MakeFloatExecutor(network.parameters), network.evaluation);
+  const auto after = RunGraph(graph, *MakeFloatExecutor(parameters), network.evaluation);
+  EXPECT_LT(RelativeError(*after, *before), 1e-4);
 }
 
 TEST(RepqVitTest, ALinearWithoutABiasGetsOne) {
