@@ -17,6 +17,8 @@ namespace qwt {
 namespace {
 
 constexpr double kRankTolerance = 1e-10;
+// What rounding leaves of a zero eigenvalue; with a ridge nothing larger has to be dropped.
+constexpr double kNoiseTolerance = 1e-14;
 // Σ(x − mean)² below this part of Σx² is what float32 and the subtraction leave of a constant.
 constexpr double kConstantTolerance = 1e-13;
 
@@ -25,13 +27,16 @@ at::Tensor WithoutNoise(const at::Tensor& centred_squares, const at::Tensor& raw
   return centred_squares.masked_fill(centred_squares <= raw_squares * kConstantTolerance, 0.0);
 }
 
-LeastSquares SolveCentred(const at::Tensor& xx, const at::Tensor& xr) {
+double BiasRidge(Ridge ridge) { return ridge.of_bias ? ridge.strength : 0; }
+
+LeastSquares SolveCentred(const at::Tensor& xx, const at::Tensor& xr, double ridge) {
   const int64_t channels = xx.size(0);
   auto [eigenvalues, vectors] = at::linalg_eigh(xx);  // in increasing order
   const double* values = eigenvalues.const_data_ptr<double>();
   const double largest = values[channels - 1];
+  const double cut_off = std::max(0.0, (ridge > 0 ? kNoiseTolerance : kRankTolerance) * largest);
   int64_t rank = 0;
-  while (rank < channels && values[channels - 1 - rank] > std::max(0.0, kRankTolerance * largest)) ++rank;
+  while (largest > 0 && rank < channels && values[channels - 1 - rank] + ridge > cut_off) ++rank;
 
   LeastSquares solution;
   solution.rank = rank;
@@ -39,9 +44,9 @@ LeastSquares SolveCentred(const at::Tensor& xx, const at::Tensor& xr) {
     solution.weight = at::zeros(xr.sizes(), at::kDouble);
     return solution;
   }
-  solution.condition = largest / values[channels - rank];
+  solution.condition = (largest + ridge) / (values[channels - rank] + ridge);
   const at::Tensor used = vectors.narrow(1, channels - rank, rank);
-  const at::Tensor scale = eigenvalues.narrow(0, channels - rank, rank).unsqueeze(1);
+  const at::Tensor scale = eigenvalues.narrow(0, channels - rank, rank).unsqueeze(1) + ridge;
   solution.weight = at::mm(used, at::mm(used.t(), xr) / scale);
   return solution;
 }
@@ -94,7 +99,7 @@ int64_t NormalEquations::rows() const {
   return static_cast<int64_t>(sums_.Value().select(0, inputs_).select(0, inputs_).item<double>());
 }
 
-NormalEquations::Centred NormalEquations::Centre() const {
+NormalEquations::Centred NormalEquations::Centre(double ridge_of_bias) const {
   const at::Tensor sums = sums_.Value();
   const at::Tensor x_rows = sums.narrow(0, 0, inputs_), ones = sums.select(0, inputs_);
   const at::Tensor x_sum = ones.narrow(0, 0, inputs_), r_sum = ones.narrow(0, inputs_ + 1, targets_);
@@ -102,8 +107,8 @@ NormalEquations::Centred NormalEquations::Centre() const {
 
   Centred centred;
   centred.rows = ones.select(0, inputs_).item<double>();
-  centred.x_mean = x_sum / centred.rows;
-  centred.r_mean = r_sum / centred.rows;
+  centred.x_mean = x_sum / (centred.rows + ridge_of_bias);
+  centred.r_mean = r_sum / (centred.rows + ridge_of_bias);
   const at::Tensor xx = x_rows.narrow(1, 0, inputs_);
   centred.xx = xx - at::outer(centred.x_mean, x_sum);
   centred.xr = x_rows.narrow(1, inputs_ + 1, targets_) - at::outer(centred.x_mean, r_sum);
@@ -111,25 +116,26 @@ NormalEquations::Centred NormalEquations::Centre() const {
   // A constant channel's row and column are noise: zero is what they stand for.
   const at::Tensor varies = (WithoutNoise(centred.xx.diagonal(), xx.diagonal()) > 0).to(at::kDouble);
   centred.xx = centred.xx * at::outer(varies, varies);
+  centred.xr = centred.xr * varies.unsqueeze(1);
   return centred;
 }
 
-absl::StatusOr<LeastSquares> NormalEquations::Solve() const {
+absl::StatusOr<LeastSquares> NormalEquations::Solve(Ridge ridge) const {
   if (rows() == 0) return absl::FailedPreconditionError("there are no rows to solve for");
   LeastSquares solution;
   // On one thread, so that the decomposition is the same to the last bit however many there are.
   absl::Status status = ParallelFor(1, 1, [&](int64_t) {
-    const Centred centred = Centre();
-    solution = SolveCentred(centred.xx, centred.xr);
-    solution.bias = BestBias(solution.weight);
+    const Centred centred = Centre(BiasRidge(ridge));
+    solution = SolveCentred(centred.xx, centred.xr, ridge.strength);
+    solution.bias = BestBias(solution.weight, ridge);
     return absl::OkStatus();
   });
   if (!status.ok()) return status;
   return solution;
 }
 
-at::Tensor NormalEquations::BestBias(const at::Tensor& weight) const {
-  const Centred centred = Centre();
+at::Tensor NormalEquations::BestBias(const at::Tensor& weight, Ridge ridge) const {
+  const Centred centred = Centre(BiasRidge(ridge));
   return centred.r_mean - at::mm(centred.x_mean.unsqueeze(0), weight).squeeze(0);
 }
 

@@ -20,6 +20,13 @@ struct LeastSquares {
   double condition = 0;  // largest / smallest used eigenvalue of the centred Gram; 0 for rank 0
 };
 
+// λ of min ‖R − XW − b‖² + λ‖W‖²; of_bias: + λ‖b‖² too, as where a column of ones is appended to X. In float64, on the
+// sums as they are: not scaled by rows.
+struct Ridge {
+  double strength = 0;
+  bool of_bias = false;
+};
+
 // XᵀX, XᵀR, ΣR², ΣX, ΣR and the number of rows, in float64. X: [rows, C], R: [rows, K].
 class NormalEquations {
  public:
@@ -32,12 +39,12 @@ class NormalEquations {
   int64_t rows() const;  // 0 before the first row, as is every other figure
   // The solution of least norm, by the eigendecomposition of the centred Gram: directions below 1e-10 of the largest
   // eigenvalue are dropped, and so is a channel that varies by less than float32 resolves of its mean. One path for
-  // regular and singular Grams: a transformer's first block often has a singular one. FailedPrecondition where there
-  // are no rows.
-  absl::StatusOr<LeastSquares> Solve() const;
+  // regular and singular Grams: a transformer's first block often has a singular one. A ridge drops only what float64
+  // cannot tell from zero. FailedPrecondition where there are no rows.
+  absl::StatusOr<LeastSquares> Solve(Ridge ridge = {}) const;
 
-  // b that is best with this W: mean R − mean X · W. weight: float64 [C, K].
-  at::Tensor BestBias(const at::Tensor& weight) const;
+  // b that is best with this W: mean R − mean X · W, drawn to zero by a ridge of the bias. weight: float64 [C, K].
+  at::Tensor BestBias(const at::Tensor& weight, Ridge ridge = {}) const;
   // Σ (R − XW − b)², over rows and targets.
   double ResidualSquares(const at::Tensor& weight, const at::Tensor& bias) const;
   double TargetSquares() const;         // Σ R²
@@ -45,11 +52,12 @@ class NormalEquations {
 
  private:
   // The centred sums: Σ (X − mean X)ᵀ(X − mean X) [C, C], the same of X and R [C, K], of each R with itself [K].
+  // Eliminating b leaves these in every objective above; a ridge λ of the bias makes the means sums / (rows + λ).
   struct Centred {
     double rows = 0;
     at::Tensor x_mean, r_mean, xx, xr, rr;
   };
-  Centred Centre() const;
+  Centred Centre(double ridge_of_bias = 0) const;
 
   std::mutex mutex_;
   int64_t inputs_ = 0, targets_ = 0;  // C, K

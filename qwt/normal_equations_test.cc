@@ -158,6 +158,44 @@ TEST(NormalEquationsTest, OtherBiasesAndWeightsHaveTheResidualThatTheDataHas) {
   EXPECT_GT(equations.ResidualSquares(weight, best - 0.01), least);
 }
 
+// [X 1] and λ on all of it, or on all but the ones.
+at::Tensor DirectRidge(const at::Tensor& x, const at::Tensor& r, Ridge ridge) {
+  const at::Tensor rows = at::cat({x.to(at::kDouble), at::ones({x.size(0), 1}, at::kDouble)}, 1);
+  at::Tensor penalty = at::ones({rows.size(1)}, at::kDouble) * ridge.strength;
+  if (!ridge.of_bias) penalty[-1] = 0;
+  return at::linalg_solve(at::mm(rows.t(), rows) + penalty.diag(), at::mm(rows.t(), r.to(at::kDouble)));
+}
+
+TEST(RidgeTest, IsWhatAppendingAColumnOfOnesGives) {
+  const at::Tensor x = Random({80, 5}, 1) * 2 + 3, r = Random({80, 3}, 2) + x.narrow(1, 0, 3) - 7;
+  NormalEquations equations;
+  equations.Add(x.narrow(0, 0, 50), r.narrow(0, 0, 50));
+  equations.Add(x.narrow(0, 50, 30), r.narrow(0, 50, 30));
+  for (bool of_bias : {false, true}) {
+    for (double strength : {1e-3, 0.5, 40.0}) {
+      const Ridge ridge = {strength, of_bias};
+      const at::Tensor direct = DirectRidge(x, r, ridge);
+      const LeastSquares solution = *equations.Solve(ridge);
+      EXPECT_LT(RelativeError(solution.weight, direct.narrow(0, 0, 5)), 1e-11) << of_bias << strength;
+      EXPECT_LT(RelativeError(solution.bias, direct[5]), 1e-11) << of_bias << strength;
+      EXPECT_EQ(solution.rank, 5);
+      EXPECT_TRUE(of_bias || solution.condition < equations.Solve()->condition);
+    }
+  }
+  EXPECT_TRUE(at::equal(equations.Solve({0, true})->weight, equations.Solve()->weight));
+}
+
+TEST(SingularGramTest, ARidgeNeedsNoCutOff) {
+  const at::Tensor half = Random({100, 4}, 1), r = Random({100, 2}, 2);
+  const at::Tensor constant = at::ones({100, 1}) * 1234.567, x = at::cat({half, half, constant}, 1);
+  NormalEquations equations;
+  equations.Add(x, r);
+  const LeastSquares solution = *equations.Solve({1e-3, true});
+  const at::Tensor direct = DirectRidge(x, r, {1e-3, true});
+  EXPECT_LT(RelativeError(solution.weight, direct.narrow(0, 0, 9)), 1e-6);
+  EXPECT_LT(MaxAbs(solution.bias - direct[9]), 1e-9);  // the constant channel takes nearly all of it
+}
+
 TEST(SingularGramTest, DuplicatedChannelsShareTheWeight) {
   const at::Tensor half = Random({100, 4}, 1), r = Random({100, 2}, 2);
   NormalEquations whole, twice;
