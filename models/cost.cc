@@ -94,16 +94,12 @@ int64_t PeakActivationBytes(const Graph& graph, int64_t batch) {
   return peak;
 }
 
-int64_t FitBytes(const Graph& graph, int64_t images, int64_t images_in_flight) {
+int64_t BlockwiseBytes(const Graph& graph, int64_t images, int64_t images_in_flight) {
   const auto shapes = InferShapes(graph, images);
   if (!shapes.ok()) return 0;
-  int64_t held = 0, channels = 0;
-  for (const SegmentShapes& segment : *shapes) {
-    held = std::max(held, Numel(segment.front()));
-    channels = std::max(channels, segment.front().back());
-  }
-  const int64_t sums = 3 * channels * channels * static_cast<int64_t>(sizeof(double));
-  return 2 * held * static_cast<int64_t>(sizeof(float)) + sums + PeakActivationBytes(graph, images_in_flight);
+  int64_t held = 0;
+  for (const SegmentShapes& segment : *shapes) held = std::max(held, Numel(segment.front()));
+  return 2 * held * static_cast<int64_t>(sizeof(float)) + PeakActivationBytes(graph, images_in_flight);
 }
 
 }  // namespace qwt

@@ -36,8 +36,8 @@ absl::StatusOr<std::vector<SegmentCost>> EstimateCost(const Graph& graph, int64_
 // The largest of all segments, for plans; 0 for a graph whose shapes do not fit.
 int64_t PeakActivationBytes(const Graph& graph, int64_t batch);
 
-// What a fit holds, for plans: every image before and after a block, the batches in flight, and three float64 matrices
-// [C, C]; 0 for a graph whose shapes do not fit.
-int64_t FitBytes(const Graph& graph, int64_t images, int64_t images_in_flight);
+// What walking images through the network block by block holds, for plans: every image before and after a block, and
+// the batches in flight; 0 for a graph whose shapes do not fit.
+int64_t BlockwiseBytes(const Graph& graph, int64_t images, int64_t images_in_flight);
 
 }  // namespace qwt

@@ -88,8 +88,11 @@ std::string BlockChart(const RunResult& result) {
     const double left = block.kept && block.mse_before > 0 ? block.mse_after / block.mse_before : 1;
     svg += Text(kLeft - 10, y + 15, "end", block.block);
     svg += Rect(kLeft, y + 3, kWidth, 16, "#f3d9c8") + Rect(kLeft, y + 3, kWidth * std::min(left, 1.0), 16, kBlue);
-    svg += Text(kLeft + kWidth + 8, y + 15, "start",
-                block.kept ? absl::StrFormat("R² %.3f", block.r2) : absl::StrCat("not kept: ", block.reason));
+    const std::string held_out =
+        block.held_out_r2.has_value() ? absl::StrFormat(", held out %.3f", *block.held_out_r2) : "";
+    svg +=
+        Text(kLeft + kWidth + 8, y + 15, "start",
+             block.kept ? absl::StrFormat("R² %.3f%s", block.r2, held_out) : absl::StrCat("not kept: ", block.reason));
     y += kRow;
   }
   for (int percent = 0; percent <= 100; percent += 25) {

@@ -59,6 +59,7 @@ nlohmann::ordered_json BlockToJson(const BlockSolution& block) {
                                  {"mse_after", block.mse_after},
                                  {"condition", block.condition},
                                  {"rank", block.rank}};
+  if (block.held_out_r2.has_value()) json["held_out_r2"] = *block.held_out_r2;
   if (!block.kept) json["reason"] = block.reason;
   return json;
 }

@@ -33,6 +33,7 @@ RunResult SomeResult() {
   kept.rank = 65;
   dropped.block = "blocks.1";
   dropped.reason = "R² is -1";
+  dropped.held_out_r2 = -1.5;
   result.blocks = {kept, dropped};
   StageRecord load, fit, evaluate;
   load.name = "load";
@@ -66,6 +67,8 @@ TEST(ResultTest, JsonHoldsEveryFieldOfTheSchema) {
   EXPECT_EQ(json["blocks"][0]["rank"], 65);
   EXPECT_TRUE(json["blocks"][0]["condition"].is_null()) << "JSON has no infinity";
   EXPECT_EQ(json["blocks"][1]["reason"], "R² is -1");
+  EXPECT_EQ(json["blocks"][1]["held_out_r2"], -1.5);
+  EXPECT_FALSE(json["blocks"][0].contains("held_out_r2")) << "nothing was kept aside";
   EXPECT_EQ(json["stages"][1]["images_per_second"], 256);
   EXPECT_EQ(json["stages"][1]["load_seconds"], 1.5);
   EXPECT_EQ(json["stages"][1]["bound_by"], "decode");

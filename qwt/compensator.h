@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "ATen/core/Tensor.h"
@@ -17,25 +18,30 @@ namespace qwt {
 
 // What a fit found for one block.
 struct BlockSolution {
-  std::string block;      // "blocks.0"
-  bool kept = false;      // the gate's decision; if not, the block runs uncompensated
-  std::string reason;     // why not kept; "" if kept
-  double r2 = 0;          // in sample: 1 - Σ(R-R̂)²/Σ(R-mean R)²
-  double mse_before = 0;  // mean (Y-Ŷ)² over all values
-  double mse_after = 0;   // mean (Y-Ŷ-f(X))²
-  double condition = 0;   // of the centred Gram, largest / smallest kept eigenvalue
-  int64_t rank = 0;       // eigenvalues kept
-  int64_t samples = 0;    // rows (tokens) seen
-  TensorMap tensors;      // linear: "weight" float16 [C, C], "bias" float32 [C]; as used: zeros where not kept
+  std::string block;                  // "blocks.0"
+  bool kept = false;                  // the gate's decision; if not, the block runs uncompensated
+  std::string reason;                 // why not kept; "" if kept
+  double r2 = 0;                      // on the images fitted to: 1 - Σ(R-R̂)²/Σ(R-mean R)²
+  double mse_before = 0;              // mean (Y-Ŷ)² over all values of these images
+  double mse_after = 0;               // mean (Y-Ŷ-f(X))²
+  std::optional<double> held_out_r2;  // r2 of the same f on the images kept aside; none where none were
+  double condition = 0;               // of the Gram as solved, largest / smallest used eigenvalue; of the worst group
+  int64_t rank = 0;                   // eigenvalues used, of all groups
+  int64_t samples = 0;                // rows (tokens, output positions) fitted to
+  // linear: "weight" [C, C'], "bias" float32 [C']; group_conv: "weight" [C', C / groups, k, k], "bias" float32 [C'].
+  // Weights float16 or float32. As used: zeros where not kept.
+  TensorMap tensors;
 };
 
 // Sums of one block over a stream of batches; memory does not grow with the number of images.
 class BlockFit {
  public:
   virtual ~BlockFit() = default;
-  // x: the block's input; y_float, y_quant: its output in float and quantised, float32. Thread safe. InvalidArgument
-  // naming the block for NaN or infinity.
-  virtual absl::Status Accumulate(const at::Tensor& x, const at::Tensor& y_float, const at::Tensor& y_quant) = 0;
+  // x: the block's input; y_float, y_quant: its output in float and quantised, float32; the first dimension is images,
+  // those at first_image, first_image + 1, … of the fit's list: which of them are kept aside depends on that alone.
+  // Thread safe. InvalidArgument naming the block for NaN or infinity.
+  virtual absl::Status Accumulate(int64_t first_image, const at::Tensor& x, const at::Tensor& y_float,
+                                  const at::Tensor& y_quant) = 0;
   // The sums of all ranks, on all ranks: to the last bit the same however batches were shared.
   virtual absl::Status Reduce(Communicator& comm) = 0;
   virtual absl::StatusOr<BlockSolution> Solve() const = 0;
@@ -44,9 +50,11 @@ class BlockFit {
 class Compensator {
  public:
   virtual ~Compensator() = default;
-  // InvalidArgument for a network whose blocks it cannot compensate, saying why. For plans: before anything is
-  // computed.
-  virtual absl::Status Check(const Graph& graph) const { return absl::OkStatus(); }
+  // InvalidArgument for a network whose blocks it cannot compensate, or not with so few images, saying why. For plans:
+  // before anything is computed.
+  virtual absl::Status Check(const Graph& graph, int64_t images) const { return absl::OkStatus(); }
+  // What a fit of one block holds at most, for plans: its sums, and the rows of the images whose rows are made at once.
+  virtual int64_t FitBytes(const Graph& graph, int64_t images_in_flight) const { return 0; }
   virtual absl::StatusOr<std::unique_ptr<BlockFit>> Begin(const Graph& graph, int block_index) const = 0;
   // The compensated block's output from its input and quantised output. Const and thread safe. Throws what LibTorch
   // throws.

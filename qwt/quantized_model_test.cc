@@ -13,22 +13,19 @@
 #include "ATen/ops/equal.h"
 #include "ATen/ops/zeros.h"
 #include "core/base/files.h"
-#include "core/comm/communicator.h"
 #include "core/config/node.h"
 #include "gtest/gtest.h"
 #include "models/cost.h"
 #include "models/registry.h"
 #include "models/vit/vit.h"
-#include "quant/calibrate.h"
 #include "quant/fake_quant_executor.h"
 #include "quant/method.h"
 #include "quant/sites.h"
 #include "tests/helpers/golden_network.h"
+#include "tests/helpers/golden_model.h"
 
 namespace qwt {
 namespace {
-
-constexpr int64_t kBatch = 16;
 
 template <typename Registry>
 auto Make(const std::string& name, const std::string& yaml) {
@@ -50,58 +47,7 @@ std::string BitsOf(const GoldenNetwork& network) {
 }
 
 // The quantised network as the method leaves it.
-QuantizedModel Quantize(const GoldenNetwork& network) {
-  const auto method = Make<QuantMethodRegistry>("repq_vit", BitsOf(network));
-  const QuantSpecs specs = *method->Specs(network.graph);
-  QuantizedModel model;
-  model.graph = network.graph;
-  model.parameters = network.parameters;
-  auto plan = Calibrate(network.graph, network.parameters, specs, {network.calibration.narrow(0, 0, kBatch)},
-                        *MakeLocalCommunicator(), 1, {});
-  EXPECT_EQ(plan.status(), absl::OkStatus());
-  model.plan = *std::move(plan);
-  EXPECT_EQ(method->Rewrite(&model.graph, &model.parameters, &model.plan), absl::OkStatus());
-  EXPECT_EQ(SolveWeights(model.graph, model.parameters, specs, 1, &model.plan), absl::OkStatus());
-  return model;
-}
-
-// Block by block on the output of the compensated prefix (algorithms section 5).
-void FitAll(const GoldenNetwork& network, const std::string& options, QuantizedModel* model) {
-  model->compensator = "linear";
-  const std::unique_ptr<Compensator> compensator = Make<CompensatorRegistry>("linear", options);
-  const auto quantized = *MakeFakeQuantExecutor(model->graph, model->parameters, model->plan);
-  const auto exact = MakeFloatExecutor(model->parameters);
-  std::vector<at::Tensor> values;
-  for (int64_t first = 0; first < network.calibration.size(0); first += kBatch) {
-    values.push_back(*quantized->Run(model->graph.stem, network.calibration.narrow(0, first, kBatch)));
-  }
-  for (int i = 0; i < model->graph.blocks.size(); ++i) {
-    const Segment& block = model->graph.blocks[i];
-    if (const Segment* transition = model->graph.TransitionBefore(i)) {
-      for (at::Tensor& value : values) value = *quantized->Run(*transition, value);
-    }
-    std::unique_ptr<BlockFit> fit = *compensator->Begin(model->graph, i);
-    std::vector<at::Tensor> outputs;
-    for (const at::Tensor& value : values) {
-      outputs.push_back(*quantized->Run(block, value));
-      EXPECT_EQ(fit->Accumulate(value, *exact->Run(block, value), outputs.back()), absl::OkStatus());
-    }
-    model->compensation.push_back(*fit->Solve());
-    for (size_t batch = 0; batch < values.size(); ++batch) {
-      values[batch] = compensator->Apply(model->compensation.back(), values[batch], outputs[batch]);
-    }
-  }
-}
-
-double MeanSquaredError(const at::Tensor& a, const at::Tensor& b) { return (a - b).square().mean().item<double>(); }
-
-at::Tensor Logits(const QuantizedModel& model, bool compensated, const at::Tensor& images) {
-  const auto executor = MakeQuantizedExecutor(model, compensated);
-  EXPECT_EQ(executor.status(), absl::OkStatus());
-  const auto logits = RunGraph(model.graph, **executor, images);
-  EXPECT_EQ(logits.status(), absl::OkStatus());
-  return *logits;
-}
+QuantizedModel Quantize(const GoldenNetwork& network) { return QuantizeGolden(network, "repq_vit", BitsOf(network)); }
 
 // In place and without waiting for the disk.
 void Overwrite(const std::string& path, const std::string& content) {
@@ -116,7 +62,7 @@ class QuantizedModelTest : public ::testing::Test {
   static void SetUpTestSuite() {
     network_ = new GoldenNetwork(LoadGoldenNetwork("vit_w4a4"));
     model_ = new QuantizedModel(Quantize(*network_));
-    FitAll(*network_, "{start_block: 1}", model_);
+    FitGolden(*network_, "linear", "{start_block: 1}", model_);
     model_->provenance = {{"config_sha256", "abc"}, {"note", "two\nlines"}};
   }
   static void TearDownTestSuite() {
@@ -226,8 +172,9 @@ TEST_F(QuantizedModelTest, BlocksAreCompensatedAsTheirSolutionsSay) {
 TEST_F(QuantizedModelTest, AnUnknownCompensatorIsNamed) {
   QuantizedModel model = *model_;
   model.compensator = "linea";
-  EXPECT_EQ(MakeQuantizedExecutor(model, true).status(),
-            absl::NotFoundError("unknown compensator 'linea'; did you mean 'linear'? There are: linear, none"));
+  EXPECT_EQ(
+      MakeQuantizedExecutor(model, true).status(),
+      absl::NotFoundError("unknown compensator 'linea'; did you mean 'linear'? There are: group_conv, linear, none"));
 }
 
 TEST_F(QuantizedModelTest, EveryFlippedByteIsFound) {
@@ -283,39 +230,6 @@ TEST_F(QuantizedModelTest, OtherVersionsAndOtherFilesAreNamed) {
   EXPECT_EQ(LoadQuantizedModel(Path("nowhere.safetensors")).status().code(), absl::StatusCode::kNotFound);
 }
 
-// The whole chain: rounding at 4 bits is a threshold, so it is compared by its error to the float network. Returns R²
-// of each block.
-std::vector<double> ExpectErrorOfTheReference(const GoldenNetwork& network, QuantizedModel model) {
-  model.compensation.clear();
-  FitAll(network, "{}", &model);
-  const at::Tensor& exact = network.Figure("float/logits");
-  const double reference = MeanSquaredError(network.Figure("qwt/logits"), exact);
-  const double ours = MeanSquaredError(Logits(model, true, network.evaluation), exact);
-  ::testing::Test::RecordProperty("error_over_reference", std::to_string(ours / reference));
-  EXPECT_LT(ours / reference, 1.2);
-  EXPECT_GT(ours / reference, 0.5);
-  EXPECT_LT(ours, MeanSquaredError(Logits(model, false, network.evaluation), exact));
-  std::vector<double> r2;
-  for (const BlockSolution& solution : model.compensation) {
-    EXPECT_TRUE(solution.kept) << solution.block << ": " << solution.reason;
-    r2.push_back(solution.r2);
-  }
-  return r2;
-}
-
-TEST_F(QuantizedModelTest, CompensationIsWorthWhatTheReferencesIs) {
-  const std::vector<double> r2 = ExpectErrorOfTheReference(*network_, *model_);
-  for (size_t i = 0; i < r2.size(); ++i) EXPECT_NEAR(r2[i], network_->Figure("fit/r2")[i].item<double>(), 0.1) << i;
-}
-
-TEST(SwinTest, CompensationIsWorthWhatTheReferencesIs) {
-  const GoldenNetwork network = LoadGoldenNetwork("swin_w4a4");
-  const std::vector<double> r2 = ExpectErrorOfTheReference(network, Quantize(network));
-  ASSERT_EQ(r2.size(), 4);
-  EXPECT_NEAR(r2[0], 0.216, 0.02);  // in float64; the reference's inverse of the singular Gram gives 0.013
-  for (size_t i = 1; i < r2.size(); ++i) EXPECT_NEAR(r2[i], network.Figure("fit/r2")[i].item<double>(), 0.1) << i;
-}
-
 TEST(SwinTest, ComesBackWithTheBiasThatTheRewriteMade) {
   const GoldenNetwork network = LoadGoldenNetwork("swin_w4a4");
   const QuantizedModel model = Quantize(network);
@@ -338,16 +252,6 @@ void AddZeros(QuantizedModel* model) {
     solution.tensors = {{"weight", at::zeros({width, width}, at::kHalf)}, {"bias", at::zeros({width})}};
     model->compensation.push_back(solution);
   }
-}
-
-// [float,] quantised, compensated.
-std::vector<double> RecordedSizes(const std::string& name) {
-  const auto file = ReadSafetensors("tests/golden/networks/" + name + ".safetensors");
-  const auto recorded = ParseConfig("sizes: " + file->metadata.at("sizes_mb"), name);
-  EXPECT_EQ(recorded.status(), absl::OkStatus());
-  std::vector<double> sizes;
-  for (const ConfigNode& size : recorded->Find("sizes")->list()) sizes.push_back(std::stod(size.scalar()));
-  return sizes;
 }
 
 TEST(SizeTest, IsTheReferences) {

@@ -26,15 +26,16 @@ double FromExact(const nlohmann::json& json, const char* name) {
 }  // namespace
 
 TensorFile SolutionToFile(const BlockSolution& solution) {
-  const nlohmann::ordered_json json = {{"block", solution.block},
-                                       {"kept", solution.kept},
-                                       {"reason", solution.reason},
-                                       {"r2", Exact(solution.r2)},
-                                       {"mse_before", Exact(solution.mse_before)},
-                                       {"mse_after", Exact(solution.mse_after)},
-                                       {"condition", Exact(solution.condition)},
-                                       {"rank", solution.rank},
-                                       {"samples", solution.samples}};
+  nlohmann::ordered_json json = {{"block", solution.block},
+                                 {"kept", solution.kept},
+                                 {"reason", solution.reason},
+                                 {"r2", Exact(solution.r2)},
+                                 {"mse_before", Exact(solution.mse_before)},
+                                 {"mse_after", Exact(solution.mse_after)},
+                                 {"condition", Exact(solution.condition)},
+                                 {"rank", solution.rank},
+                                 {"samples", solution.samples}};
+  if (solution.held_out_r2.has_value()) json["held_out_r2"] = Exact(*solution.held_out_r2);
   return {solution.tensors, {{kKey, json.dump()}}};
 }
 
@@ -54,6 +55,7 @@ absl::StatusOr<BlockSolution> SolutionFromFile(const TensorFile& file) {
     solution.condition = FromExact(json, "condition");
     json.at("rank").get_to(solution.rank);
     json.at("samples").get_to(solution.samples);
+    if (json.contains("held_out_r2")) solution.held_out_r2 = FromExact(json, "held_out_r2");
     return absl::OkStatus();
   });
   if (!status.ok()) return absl::DataLossError(status.message());

@@ -21,6 +21,7 @@ TEST(SolutionFileTest, EveryFieldComesBackExactly) {
   solution.condition = std::numeric_limits<double>::infinity();
   solution.rank = 5;
   solution.samples = int64_t{1} << 60;
+  solution.held_out_r2 = -0.3;
   solution.tensors = {{"weight", at::ones({2, 3}, at::kHalf)}, {"bias", at::ones({3})}};
   const auto read = SolutionFromFile(SolutionToFile(solution));
   ASSERT_EQ(read.status(), absl::OkStatus());
@@ -33,6 +34,8 @@ TEST(SolutionFileTest, EveryFieldComesBackExactly) {
   EXPECT_EQ(read->condition, solution.condition);
   EXPECT_EQ(read->rank, solution.rank);
   EXPECT_EQ(read->samples, solution.samples);
+  EXPECT_EQ(read->held_out_r2, solution.held_out_r2);
+  EXPECT_EQ(SolutionFromFile(SolutionToFile(BlockSolution()))->held_out_r2, std::nullopt);
   ASSERT_EQ(read->tensors.size(), 2);
   for (const auto& [name, tensor] : solution.tensors) EXPECT_TRUE(at::equal(read->tensors.at(name), tensor)) << name;
 }

@@ -48,7 +48,7 @@ class BlockwiseFit {
       QWT_ASSIGN_OR_RETURN(outputs[i], quantized_->Run(block, values_[i]));
       if (fit != nullptr) {
         QWT_ASSIGN_OR_RETURN(at::Tensor wanted, float_->Run(block, values_[i]));
-        QWT_RETURN_IF_ERROR(fit->Accumulate(values_[i], wanted, outputs[i]));
+        QWT_RETURN_IF_ERROR(fit->Accumulate(FirstImage(i), values_[i], wanted, outputs[i]));
       }
       context_.progress.Advance(values_[i].size(0) * context_.comm.size());
       return absl::OkStatus();
@@ -76,6 +76,11 @@ class BlockwiseFit {
     });
   }
 
+  // Position in the fit's list of batch i's first image: batches are dealt to ranks in turn (data/loader.h).
+  int64_t FirstImage(int64_t i) const {
+    return (context_.comm.rank() + i * context_.comm.size()) * context_.request.Of("runtime").Int("batch_size");
+  }
+
   absl::Status Each(const std::function<absl::Status(int64_t)>& function) {
     return ParallelFor(values_.size(), context_.threads, function);
   }
@@ -96,15 +101,14 @@ class FitStage : public Stage {
   PlannedStage Plan(Planning& planning, Problems* problems) const override {
     PlannedStage plan;
     plan.images = PlanTrainImages(planning, "fit", problems);
-    CheckBlocks(planning, problems);
-    const StoreKey whole = StageKey("fit", 1, planning, {"fit"}, {kQuantized}, &plan.images);
+    CheckCompensator(planning, plan.images.indices.size(), problems);
+    const StoreKey whole = StageKey("fit", 2, planning, {"fit"}, {kQuantized}, &plan.images);
     for (const Segment& block : planning.graph.blocks) {
       plan.keys.push_back(StoreKey("fit.block", 1).Add("fit", whole.text()).Add("block", block.name));
       plan.entries.push_back(block.name);
     }
     planning.made[kCompensation] = whole.hash();
-    plan.memory_bytes = FitBytes(planning.graph, ImagesOfRank(plan.images, planning),
-                                 planning.request.Of("runtime").Int("batch_size") * planning.threads);
+    plan.memory_bytes = Bytes(planning, ImagesOfRank(plan.images, planning));
     return plan;
   }
 
@@ -138,12 +142,20 @@ class FitStage : public Stage {
     return component->create(options);
   }
 
-  // Whether the compensator can do anything with the network's blocks; there are none where `load` failed.
-  static void CheckBlocks(const Planning& planning, Problems* problems) {
+  static int64_t Bytes(const Planning& planning, int64_t images_of_rank) {
+    const int64_t in_flight = planning.request.Of("runtime").Int("batch_size") * planning.threads;
+    const auto compensator = MakeCompensator(planning.request.Of("fit"));
+    return BlockwiseBytes(planning.graph, images_of_rank, in_flight) +
+           (compensator.ok() ? (*compensator)->FitBytes(planning.graph, in_flight) : 0);
+  }
+
+  // Whether the compensator can do anything with the network's blocks, of which there are none where `load` failed, and
+  // has the images it needs.
+  static void CheckCompensator(const Planning& planning, int64_t images, Problems* problems) {
     if (planning.graph.blocks.empty()) return;
     const Options& options = planning.request.Of("fit");
     const auto compensator = MakeCompensator(options);
-    const absl::Status status = compensator.ok() ? (*compensator)->Check(planning.graph) : compensator.status();
+    const absl::Status status = compensator.ok() ? (*compensator)->Check(planning.graph, images) : compensator.status();
     if (!status.ok()) problems->Add(options.Where("compensator"), std::string(status.message()));
   }
 

@@ -44,7 +44,7 @@ std::unique_ptr<Compensator> Linear(const std::string& options = "{}") {
 // The solution of block `index` for Y - Ŷ = residual.
 BlockSolution Fit(const Compensator& compensator, int index, const at::Tensor& x, const at::Tensor& residual) {
   std::unique_ptr<BlockFit> fit = *compensator.Begin(TwoBlocks(), index);
-  EXPECT_EQ(fit->Accumulate(x, residual, at::zeros(residual.sizes())), absl::OkStatus());
+  EXPECT_EQ(fit->Accumulate(0, x, residual, at::zeros(residual.sizes())), absl::OkStatus());
   absl::StatusOr<BlockSolution> solution = fit->Solve();
   EXPECT_EQ(solution.status(), absl::OkStatus());
   return *solution;
@@ -174,6 +174,38 @@ TEST(LinearTest, TheGateSeesTheWeightsAsRounded) {
   EXPECT_NE(half.reason.find("storage: float32 keeps it"), std::string::npos) << half.reason;
 }
 
+TEST(LinearTest, ImagesKeptAsideSeeWhatFitsOnlyItsOwn) {
+  const at::Tensor x = Random({40, 1, 32}, 1), noise = Random({40, 1, 32}, 2);
+  const BlockSolution in_sample = Fit(*Linear(), 0, x, noise);
+  EXPECT_TRUE(in_sample.kept);
+  EXPECT_EQ(in_sample.held_out_r2, std::nullopt);
+  const BlockSolution held_out = Fit(*Linear("{gate: held_out}"), 0, x, noise);
+  EXPECT_FALSE(held_out.kept);
+  EXPECT_GT(held_out.r2, 0.9);
+  EXPECT_LT(held_out.held_out_r2.value(), 0);
+  EXPECT_EQ(held_out.samples, 30);
+  EXPECT_EQ(held_out.reason.substr(0, 55), "the held-out images' mean squared error does not fall: ");
+  EXPECT_TRUE(Fit(*Linear("{gate: always}"), 0, x, noise).kept);
+
+  // What is measured is the error of applying it to the images that were not fitted to: the last of every four.
+  const at::Tensor more = Random({200, 1, 32}, 3), r = more * 0.5 + Random({200, 1, 32}, 4) * 0.1;
+  const auto compensator = Linear("{gate: held_out, storage: float32}");
+  const BlockSolution real = Fit(*compensator, 0, more, r);
+  EXPECT_TRUE(real.kept) << real.reason;
+  const at::Tensor left = (r - compensator->Apply(real, more, at::zeros(r.sizes()))).slice(0, 3, 200, 4);
+  const at::Tensor aside = r.slice(0, 3, 200, 4), centred = aside - aside.mean(0, true);
+  EXPECT_NEAR(real.held_out_r2.value(), 1 - MeanSquare(left) / MeanSquare(centred), 1e-5);
+  EXPECT_LT(real.held_out_r2.value(), real.r2);
+}
+
+TEST(LinearTest, ARidgeDrawsTheWeightsToZero) {
+  const at::Tensor x = Random({50, 3}, 1), r = x * 0.5 + 2.0;
+  const BlockSolution plain = Fit(*Linear(), 0, x, r), ridge = Fit(*Linear("{ridge: 50}"), 0, x, r);
+  EXPECT_LT(MeanSquare(ridge.tensors.at("weight")), 0.5 * MeanSquare(plain.tensors.at("weight")));
+  EXPECT_NEAR(ridge.tensors.at("bias").mean().item<double>(), 2.0, 0.2) << "the bias is not drawn";
+  EXPECT_LT(ridge.r2, plain.r2);
+}
+
 TEST(LinearTest, WhatIsNotFiniteNamesTheBlockAndTheTensor) {
   const std::unique_ptr<Compensator> compensator = Linear();
   std::unique_ptr<BlockFit> fit = *compensator->Begin(TwoBlocks(), 1);
@@ -182,17 +214,17 @@ TEST(LinearTest, WhatIsNotFiniteNamesTheBlockAndTheTensor) {
   bad[1][2][3] = std::numeric_limits<float>::quiet_NaN();
   const std::string rest =
       " holds NaN or infinity, which nothing can be fitted to; look for them in the weights and images";
-  EXPECT_EQ(fit->Accumulate(bad, good, good), absl::InvalidArgumentError("block blocks.1: its input" + rest));
+  EXPECT_EQ(fit->Accumulate(0, bad, good, good), absl::InvalidArgumentError("block blocks.1: its input" + rest));
   bad[1][2][3] = std::numeric_limits<float>::infinity();
-  EXPECT_EQ(fit->Accumulate(good, bad, good), absl::InvalidArgumentError("block blocks.1: its float output" + rest));
-  EXPECT_EQ(fit->Accumulate(good, good, bad),
+  EXPECT_EQ(fit->Accumulate(0, good, bad, good), absl::InvalidArgumentError("block blocks.1: its float output" + rest));
+  EXPECT_EQ(fit->Accumulate(0, good, good, bad),
             absl::InvalidArgumentError("block blocks.1: its quantised output" + rest));
-  EXPECT_EQ(fit->Accumulate(good, bad, bad), absl::InvalidArgumentError("block blocks.1: its float output" + rest));
-  EXPECT_EQ(fit->Accumulate(good.narrow(0, 0, 1), good, good),
+  EXPECT_EQ(fit->Accumulate(0, good, bad, bad), absl::InvalidArgumentError("block blocks.1: its float output" + rest));
+  EXPECT_EQ(fit->Accumulate(0, good.narrow(0, 0, 1), good, good),
             absl::InvalidArgumentError(
                 "block blocks.1: its input [1, 3, 4], float output [2, 3, 4] and quantised output [2, 3, 4] do "
                 "not fit together; all but the last dimension must be equal"));
-  EXPECT_EQ(fit->Accumulate(good.to(at::kDouble), good, good),
+  EXPECT_EQ(fit->Accumulate(0, good.to(at::kDouble), good, good),
             absl::InvalidArgumentError("block blocks.1: its input is Double; float32 is needed"));
   EXPECT_EQ(fit->Solve().status(), absl::FailedPreconditionError("block blocks.1: there are no rows to solve for"));
 }
@@ -200,10 +232,10 @@ TEST(LinearTest, WhatIsNotFiniteNamesTheBlockAndTheTensor) {
 // Before anything is computed.
 TEST(LinearTest, NeedsBlocksOfTokens) {
   SwinConfig swin;
-  EXPECT_EQ(Linear()->Check(BuildSwin("swin", swin)), absl::OkStatus());
+  EXPECT_EQ(Linear()->Check(BuildSwin("swin", swin), 512), absl::OkStatus());
   ResnetConfig resnet;
   resnet.blocks = {1, 1};
-  EXPECT_EQ(Linear()->Check(BuildResnet("small", resnet)),
+  EXPECT_EQ(Linear()->Check(BuildResnet("small", resnet), 512),
             absl::InvalidArgumentError("linear: needs blocks of tokens, [N, T, C] in and out; layer1.0 of small makes "
                                        "[1, 64, 56, 56] from [1, 64, 56, 56]"));
 }

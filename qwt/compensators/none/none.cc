@@ -20,7 +20,7 @@ class NoFit : public BlockFit {
  public:
   explicit NoFit(std::string block) : block_(std::move(block)) {}
 
-  absl::Status Accumulate(const at::Tensor& x, const at::Tensor& y_float, const at::Tensor& y_quant) override {
+  absl::Status Accumulate(int64_t, const at::Tensor& x, const at::Tensor& y_float, const at::Tensor& y_quant) override {
     return CatchExceptions(absl::StrCat("block ", block_), [&] {
       QWT_ASSIGN_OR_RETURN(at::Tensor residual, BlockResidual(block_, x, y_float, y_quant));
       residual = residual.to(at::kDouble);
@@ -28,7 +28,7 @@ class NoFit : public BlockFit {
       double* values = term.mutable_data_ptr<double>();
       values[0] = (residual * residual).sum().item<double>();
       values[1] = residual.numel();
-      values[2] = residual.numel() / residual.size(-1);
+      values[2] = residual.numel() / residual.size(residual.dim() == 4 ? 1 : -1);
       std::lock_guard<std::mutex> lock(mutex_);
       sums_.Add(term);
       return absl::OkStatus();
@@ -60,8 +60,6 @@ class NoFit : public BlockFit {
 
 class None : public Compensator {
  public:
-  absl::Status Check(const Graph& graph) const override { return Annotate(CheckTokenBlocks(graph), "none"); }
-
   absl::StatusOr<std::unique_ptr<BlockFit>> Begin(const Graph& graph, int block_index) const override {
     QWT_CHECK(block_index >= 0 && block_index < graph.blocks.size());
     return std::make_unique<NoFit>(graph.blocks[block_index].name);

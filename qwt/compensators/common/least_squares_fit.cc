@@ -1,0 +1,222 @@
+#include "qwt/compensators/common/least_squares_fit.h"
+
+#include <algorithm>
+#include <mutex>
+#include <utility>
+
+#include "ATen/TensorOperators.h"
+#include "ATen/ops/from_blob.h"
+#include "ATen/ops/isfinite.h"
+#include "ATen/ops/stack.h"
+#include "ATen/ops/zeros_like.h"
+#include "absl/strings/str_cat.h"
+#include "core/base/log.h"
+#include "core/base/status.h"
+#include "core/comm/exact_sum.h"
+#include "core/tensor/parallel.h"
+#include "qwt/block_residual.h"
+#include "qwt/normal_equations.h"
+
+namespace qwt {
+namespace {
+
+// What rounding leaves of a residual that is the same in every image, as a part of its squares.
+constexpr double kConstantTolerance = 1e-13;
+
+// The sums of some of the images.
+class LayerSums {
+ public:
+  explicit LayerSums(const LeastSquaresLayer& layer) : layer_(layer), groups_(layer.groups) {}
+
+  void Add(const at::Tensor& x, const at::Tensor& residual) {
+    for (int64_t group = 0; group < layer_.groups; ++group) {
+      groups_[group].Add(layer_.inputs(x, group), layer_.targets(residual, group));
+    }
+    if (layer_.mean_by_position.empty()) return;
+    const at::Tensor sums = residual.sum(0, /*keepdim=*/false, at::kDouble).contiguous();
+    std::lock_guard<std::mutex> lock(mutex_);
+    positions_.Add(sums);
+  }
+
+  absl::Status Reduce(Communicator& comm) {
+    for (NormalEquations& group : groups_) QWT_RETURN_IF_ERROR(group.Reduce(comm));
+    if (layer_.mean_by_position.empty()) return absl::OkStatus();
+    return positions_.Reduce(comm, layer_.mean_by_position);
+  }
+
+  int64_t rows() const { return groups_[0].rows(); }
+  const NormalEquations& group(int64_t index) const { return groups_[index]; }
+
+  double TargetSquares() const {
+    double sum = 0;
+    for (const NormalEquations& group : groups_) sum += group.TargetSquares();
+    return sum;
+  }
+
+  // Σ (R − mean R)², the mean as the layer wants it.
+  double TotalSquares() const {
+    if (layer_.mean_by_position.empty()) {
+      double sum = 0;
+      for (const NormalEquations& group : groups_) sum += group.CentredTargetSquares();
+      return sum;
+    }
+    if (rows() == 0) return 0;
+    const at::Tensor sums = positions_.Value();
+    const double images = static_cast<double>(rows()) / (Positions() / sums.size(0));
+    const double squares = TargetSquares(), total = squares - (sums * sums).sum().item<double>() / images;
+    return total > kConstantTolerance * squares ? total : 0;
+  }
+
+  // weight: float64 [groups, C, K]; bias: float64 [groups, K].
+  double ResidualSquares(const at::Tensor& weight, const at::Tensor& bias) const {
+    double sum = 0;
+    for (int64_t i = 0; i < layer_.groups; ++i) sum += groups_[i].ResidualSquares(weight[i], bias[i]);
+    return sum;
+  }
+
+ private:
+  double Positions() const {
+    double count = 1;
+    for (int64_t size : layer_.mean_by_position) count *= size;
+    return count;
+  }
+
+  const LeastSquaresLayer& layer_;
+  std::vector<NormalEquations> groups_;
+  std::mutex mutex_;
+  ExactSum positions_;  // ΣR over images
+};
+
+// A part of a batch; the batch itself where that is all of it.
+at::Tensor Select(const at::Tensor& batch, const std::vector<int64_t>& images) {
+  if (static_cast<int64_t>(images.size()) == batch.size(0)) return batch;
+  const at::Tensor index = at::from_blob(const_cast<int64_t*>(images.data()), {static_cast<int64_t>(images.size())},
+                                         at::TensorOptions(at::kLong));
+  return batch.index_select(0, index);
+}
+
+class LeastSquaresFit : public BlockFit {
+ public:
+  LeastSquaresFit(std::string block, int index, const FitOptions& options, LeastSquaresLayer layer)
+      : block_(std::move(block)),
+        index_(index),
+        options_(options),
+        layer_(std::move(layer)),
+        fitted_(layer_),
+        held_out_(layer_) {}
+
+  absl::Status Accumulate(int64_t first_image, const at::Tensor& x, const at::Tensor& y_float,
+                          const at::Tensor& y_quant) override {
+    return CatchExceptions(absl::StrCat("block ", block_), [&] {
+      QWT_ASSIGN_OR_RETURN(const at::Tensor residual, BlockResidual(block_, x, y_float, y_quant));
+      std::vector<int64_t> fitted, held_out;
+      for (int64_t i = 0; i < x.size(0); ++i) (options_.HeldOut(first_image + i) ? held_out : fitted).push_back(i);
+      if (!fitted.empty()) fitted_.Add(Select(x, fitted), Select(residual, fitted));
+      if (!held_out.empty()) held_out_.Add(Select(x, held_out), Select(residual, held_out));
+      return absl::OkStatus();
+    });
+  }
+
+  absl::Status Reduce(Communicator& comm) override {
+    return CatchExceptions(absl::StrCat("block ", block_), [&] {
+      QWT_RETURN_IF_ERROR(Annotate(fitted_.Reduce(comm), absl::StrCat("block ", block_)));
+      if (options_.gate != Gate::kHeldOut) return absl::OkStatus();
+      return Annotate(held_out_.Reduce(comm), absl::StrCat("block ", block_));
+    });
+  }
+
+  absl::StatusOr<BlockSolution> Solve() const override {
+    BlockSolution solution;
+    // On one thread: the products below must not depend on how many there are.
+    absl::Status status = ParallelFor(1, 1, [&](int64_t) { return SolveInto(&solution); });
+    if (!status.ok()) return Annotate(status, absl::StrCat("block ", block_));
+    return solution;
+  }
+
+ private:
+  // float64 [groups, C, K]; adds up the ranks, keeps the worst condition.
+  absl::StatusOr<at::Tensor> ExactWeight(Ridge ridge, at::Tensor* bias, BlockSolution* solution) const {
+    std::vector<at::Tensor> weights, biases;
+    for (int64_t i = 0; i < layer_.groups; ++i) {
+      QWT_ASSIGN_OR_RETURN(const LeastSquares exact, fitted_.group(i).Solve(ridge));
+      weights.push_back(exact.weight);
+      biases.push_back(exact.bias);
+      solution->rank += exact.rank;
+      solution->condition = std::max(solution->condition, exact.condition);
+    }
+    *bias = at::stack(biases);
+    return at::stack(weights);
+  }
+
+  absl::Status SolveInto(BlockSolution* solution) const {
+    if (options_.gate == Gate::kHeldOut && held_out_.rows() == 0 && fitted_.rows() > 0) {
+      return absl::FailedPreconditionError("no images were kept aside, which gate: held_out needs");
+    }
+    const Ridge ridge = {options_.ridge, layer_.ridge_of_bias};
+    at::Tensor exact_bias;
+    QWT_ASSIGN_OR_RETURN(const at::Tensor exact_weight, ExactWeight(ridge, &exact_bias, solution));
+    solution->block = block_;
+    solution->samples = fitted_.rows();
+
+    // The bias is the best one for the weights as rounded.
+    const at::Tensor weight = exact_weight.to(options_.storage), used_weight = weight.to(at::kDouble);
+    std::vector<at::Tensor> biases;
+    for (int64_t i = 0; i < layer_.groups; ++i) biases.push_back(fitted_.group(i).BestBias(used_weight[i], ridge));
+    const at::Tensor bias = at::stack(biases).to(at::kFloat), used_bias = bias.to(at::kDouble);
+
+    const double values = static_cast<double>(solution->samples) * bias.numel(), total = fitted_.TotalSquares();
+    GateFigures figures;
+    figures.index = index_;
+    figures.storable = at::isfinite(weight).all().item<bool>() && at::isfinite(bias).all().item<bool>();
+    figures.total_squares = total;
+    figures.exact_r2 = total > 0 ? 1 - fitted_.ResidualSquares(exact_weight, exact_bias) / total : 0;
+    const double after = figures.storable ? fitted_.ResidualSquares(used_weight, used_bias) : 0;
+    figures.r2 = figures.storable && total > 0 ? 1 - after / total : figures.exact_r2;
+    if (figures.storable) MeasureHeldOut(used_weight, used_bias, &figures, solution);
+
+    solution->r2 = figures.r2;
+    solution->reason = WhyNotKept(options_, figures);
+    solution->kept = solution->reason.empty();
+    solution->mse_before = fitted_.TargetSquares() / values;
+    solution->mse_after = solution->kept ? after / values : solution->mse_before;
+    const at::Tensor stored = layer_.stored_weight(weight).contiguous(), stored_bias = bias.flatten();
+    solution->tensors["weight"] = solution->kept ? stored : at::zeros_like(stored);
+    solution->tensors["bias"] = solution->kept ? stored_bias : at::zeros_like(stored_bias);
+    return absl::OkStatus();
+  }
+
+  void MeasureHeldOut(const at::Tensor& weight, const at::Tensor& bias, GateFigures* figures,
+                      BlockSolution* solution) const {
+    if (held_out_.rows() == 0) return;
+    const double values = static_cast<double>(held_out_.rows()) * bias.numel();
+    const double left = held_out_.ResidualSquares(weight, bias), total = held_out_.TotalSquares();
+    figures->held_out_before = held_out_.TargetSquares() / values;
+    figures->held_out_after = left / values;
+    solution->held_out_r2 = total > 0 ? 1 - left / total : 0;
+  }
+
+  const std::string block_;
+  const int index_;
+  const FitOptions options_;
+  const LeastSquaresLayer layer_;
+  LayerSums fitted_, held_out_;
+};
+
+}  // namespace
+
+std::unique_ptr<BlockFit> MakeLeastSquaresFit(std::string block, int index, const FitOptions& options,
+                                              LeastSquaresLayer layer) {
+  return std::make_unique<LeastSquaresFit>(std::move(block), index, options, std::move(layer));
+}
+
+int64_t LeastSquaresBytes(const FitOptions& options, int64_t groups, int64_t inputs, int64_t targets, int64_t positions,
+                          int64_t rows) {
+  constexpr int64_t kExactParts = 3, kSumsInUse = 2;  // ExactSum keeps three doubles; its value, and what is made of it
+  const int64_t sums = groups * (inputs + 2) * (inputs + 1 + targets) + positions;
+  const int64_t sets = options.gate == Gate::kHeldOut ? 2 : 1;
+  const int64_t row = (inputs + 1 + targets) * static_cast<int64_t>(sizeof(double) + 2 * sizeof(float));
+  return sets * sums * kExactParts * static_cast<int64_t>(sizeof(double)) +
+         kSumsInUse * sums / groups * static_cast<int64_t>(sizeof(double)) + rows * row;
+}
+
+}  // namespace qwt
