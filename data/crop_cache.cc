@@ -29,7 +29,7 @@ int64_t ImageBytes(const InputOptions& input) {
 }  // namespace
 
 absl::StatusOr<Example> LoadCrop(const Dataset& dataset, int64_t index, const InputOptions& input) {
-  QWT_ASSIGN_OR_RETURN(Example example, dataset.Get(index));
+  QWT_ASSIGN_OR_RETURN(Example example, dataset.GetScaled(index, LeastSide(input)));
   absl::StatusOr<at::Tensor> crop = Crop(example.pixels, input, index);
   if (!crop.ok()) return Annotate(crop.status(), dataset.NameOf(index));
   return Example{*std::move(crop), example.label};

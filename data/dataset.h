@@ -32,7 +32,7 @@ class Dataset {
   virtual absl::StatusOr<Example> GetScaled(int64_t index, int64_t least_side) const { return Get(index); }
   // The name of an image for messages: a path, or "train-images-idx3-ubyte.gz[17]".
   virtual std::string NameOf(int64_t index) const = 0;
-  // Changes when the content of any of these images or labels does; part of store keys.
+  // Changes when the content of any of these images or labels, or how they are decoded, does; part of store keys.
   virtual absl::StatusOr<std::string> Fingerprint(absl::Span<const int64_t> indices) const = 0;
 };
 

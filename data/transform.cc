@@ -57,6 +57,11 @@ absl::Status CheckInput(const InputOptions& input) {
   return absl::OkStatus();
 }
 
+int64_t LeastSide(const InputOptions& input) {
+  if (input.transform == Transform::kTrain || input.preset.crop_pct == 0) return 0;
+  return ResizedSide(input.preset, input.height);
+}
+
 absl::StatusOr<at::Tensor> Crop(const at::Tensor& pixels, const InputOptions& input, uint64_t image) {
   if (absl::Status status = CheckInput(input); !status.ok()) return status;
   if (input.transform == Transform::kEval) return EvalCrop(pixels, input.preset, input.height, input.width);

@@ -40,6 +40,10 @@ struct InputOptions {
 // InvalidArgument where the preset cannot serve the input's size or transform, whatever the image.
 absl::Status CheckInput(const InputOptions& input);
 
+// The side that the shorter side of an image is resized to: it may be decoded smaller than it is, but not below this. 0: in
+// full.
+int64_t LeastSide(const InputOptions& input);
+
 // uint8 [h, w, 3] -> uint8 [height, width, 3]: the pixels that the network sees. `image` is its index in the dataset: what
 // kTrain draws depends on seed, image and [h, w] alone, not on batch size, order, workers or ranks. InvalidArgument as
 // CheckInput, and where a preset without resize gets an image of another size.

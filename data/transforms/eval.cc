@@ -14,7 +14,7 @@ std::string Size(int64_t height, int64_t width) { return absl::StrCat(height, " 
 int64_t Centre(int64_t outer, int64_t inner) { return std::lrint((outer - inner) / 2.0); }
 
 at::Tensor ResizeAndCrop(const at::Tensor& pixels, const Preset& preset, int64_t height, int64_t width) {
-  const int64_t side = static_cast<int64_t>(std::floor(height / preset.crop_pct));
+  const int64_t side = ResizedSide(preset, height);
   const int64_t h = pixels.size(0), w = pixels.size(1);
   int64_t resized_height = side, resized_width = side;
   // In float64, as Python divides integers.
@@ -44,6 +44,10 @@ absl::StatusOr<at::Tensor> Pad(const at::Tensor& pixels, const Preset& preset, i
 }
 
 }  // namespace
+
+int64_t ResizedSide(const Preset& preset, int64_t height) {
+  return static_cast<int64_t>(std::floor(height / preset.crop_pct));
+}
 
 absl::StatusOr<at::Tensor> EvalCrop(const at::Tensor& pixels, const Preset& preset, int64_t height, int64_t width) {
   if (preset.crop_pct > 0) return ResizeAndCrop(pixels, preset, height, width);

@@ -82,6 +82,7 @@ class ImageFolder : public Dataset {
 
   absl::StatusOr<std::string> Fingerprint(absl::Span<const int64_t> indices) const override {
     std::string content = "image_folder: label, size, time of last change, path of each image\n";
+    if (fast_decode_) absl::StrAppend(&content, "JPEGs scaled while decoding\n");
     if (split_.tar) absl::StrAppend(&content, "tar ", split_.tar_bytes, " ", split_.tar_changed_ns, "\n");
     for (int64_t index : indices) {
       const ImageIndex::Image image = (*split_.index)[index];
