@@ -1,4 +1,4 @@
-// What the fuzzers of the checkpoint readers share. A fuzzer is a file that defines LLVMFuzzerTestOneInput: it reads
+// What the fuzzers share. A fuzzer is a file that defines LLVMFuzzerTestOneInput: it reads
 // the input with the real reader and hands what comes out to these checks, which end the program where the reader has
 // broken its word. run.sh links it with libFuzzer, replay_test.cc feeds it files under any compiler.
 #pragma once
