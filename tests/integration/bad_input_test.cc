@@ -78,6 +78,18 @@ TEST(BadRequestTest, ANetworkThatTheCompensatorCannotCompensate) {
   EXPECT_FALSE(fs::exists(folder + "/out"));
 }
 
+TEST(BadRequestTest, ACompensationThatCannotBeFitted) {
+  ExpectRefused("gate", {"fit.gate=heldout"}, {"fit.gate: must be one of in_sample, held_out, always"});
+  ExpectRefused("held_out", {"fit.gate=held_out", "fit.images=3"},
+                {"fit.compensator: gate: held_out keeps 0 of 3 fit images aside with held_out_fraction 0.25; take more "
+                 "images or another fraction\n"});
+  ExpectRefused("kernel", {"fit={compensator: group_conv, kernel_size: 2}"},
+                {"fit.kernel_size: must be one of 1, 3, is 2"});
+  ExpectRefused("tokens", {"fit.compensator=group_conv"},
+                {"fit.compensator: group_conv: needs blocks of images, [N, C, h, w] in and out, of the same or a "
+                 "smaller size; blocks.0 of vit makes [1, 50, 96] from [1, 50, 96]\n"});
+}
+
 TEST(BadRequestTest, AMissingConfigAndOneWithoutSections) {
   ProgramResult run = RunProgram({"pipelines/run", "configs/quickstrat.yaml"});
   EXPECT_EQ(run.exit_code, 2);

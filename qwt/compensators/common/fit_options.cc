@@ -26,10 +26,9 @@ std::vector<Option> FitOptionList(const std::string& default_ridge, const std::s
           .Default("0"),
       Option::Double("ridge", about_ridge).Range(0, 1e12).Default(default_ridge),
       Option::String("gate",
-                     "Which blocks' compensation is used. in_sample: where R² on the images it was fitted to is above "
-                     "0, as published; a solution with an intercept nearly always passes. held_out: where it lowers "
-                     "the squared error of fit images kept aside, which also refuses what fits only its own images. "
-                     "always: every one whose weights can be stored.")
+                     "Which blocks' compensation is used. in_sample: where R² is above 0 on the images it was fitted "
+                     "to, as published. held_out: where it lowers the squared error of fit images kept aside, which "
+                     "also refuses what explains only its own images. always: every one whose weights can be stored.")
           .OneOf({"in_sample", "held_out", "always"})
           .Default("in_sample"),
       Option::Double("held_out_fraction",

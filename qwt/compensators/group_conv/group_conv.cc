@@ -132,8 +132,8 @@ Schema GroupConvSchema() {
                               "0.001, which only keeps the solution finite where channels are linearly dependent.")};
   schema.options.push_back(
       Option::Int("factor",
-                  "Input channels of a group: there are channels / factor groups, at least 1. Fewer make a smaller "
-                  "layer that sees less; as published, 64.")
+                  "Input channels of a group: there are channels / factor groups, at least 1. A smaller factor makes "
+                  "a smaller layer that sees less; as published, 64.")
           .Range(1, 65536)
           .Default("64"));
   schema.options.push_back(Option::Int("kernel_size",
