@@ -122,15 +122,19 @@ TEST(ResultTest, ModelsAreComparedAndTheirErrorIsSummed) {
   const auto evaluation = [](const char* model, std::vector<int64_t> hits, std::vector<double> errors) {
     Evaluation made;
     made.model = model;
+    hits.insert(hits.begin(), -1);  // an image that was skipped
     made.predictions = at::tensor(hits, at::kLong);
-    made.top1 = made.top5 = made.predictions.to(at::kByte);
-    if (!errors.empty()) made.squared_error = at::tensor(errors, at::kDouble);
+    made.top1 = made.top5 = made.predictions.eq(1).to(at::kByte);
+    if (errors.empty()) return made;
+    errors.insert(errors.begin(), 0);
+    made.squared_error = at::tensor(errors, at::kDouble);
     return made;
   };
   values.evaluations = {evaluation("float", {1, 1, 1, 0}, {}), evaluation("quantized", {0, 0, 1, 1}, {1, 2, 3, 4}),
                         evaluation("compensated", {1, 0, 1, 0}, {0, 0, 0, 1})};
   RunResult result;
   AddValues(values, &result);
+  EXPECT_EQ(result.scores["float"].images, 4);
   EXPECT_FALSE(result.scores["float"].logits_mse.has_value());
   EXPECT_EQ(result.scores["quantized"].logits_mse, 2.5);
   EXPECT_EQ(result.scores["compensated"].logits_mse, 0.25);
