@@ -52,7 +52,9 @@ class CalibrateStage : public Stage {
     TensorMap parameters = values.parameters;
     QWT_RETURN_IF_ERROR(method->Prepare(&graph, &parameters));
     QWT_ASSIGN_OR_RETURN(QuantSpecs specs, method->Specs(graph));
-    QWT_ASSIGN_OR_RETURN(std::vector<at::Tensor> batches, LoadBatches(context, plan.images, outcome));
+    QWT_ASSIGN_OR_RETURN(const std::vector<Batch> loaded, LoadBatches(context, plan.images, outcome));
+    std::vector<at::Tensor> batches;
+    for (const Batch& batch : loaded) batches.push_back(batch.images);
     int64_t reported = 0;
     auto progress = [&](int64_t done, int64_t total) {
       if (reported == 0) context.progress.Begin("calibrate", total, "nodes");

@@ -28,7 +28,11 @@ class BlockwiseFit {
 
   absl::Status Start(const ImageList& images, StageOutcome* outcome) {
     QWT_ASSIGN_OR_RETURN(quantized_, MakeFakeQuantExecutor(model_.graph, model_.parameters, model_.plan));
-    QWT_ASSIGN_OR_RETURN(values_, LoadBatches(context_, images, outcome));
+    QWT_ASSIGN_OR_RETURN(std::vector<Batch> batches, LoadBatches(context_, images, outcome));
+    for (Batch& batch : batches) {
+      values_.push_back(std::move(batch.images));
+      first_images_.push_back(batch.ordinal * context_.request.Of("runtime").Int("batch_size"));
+    }
     return RunQuantized(model_.graph.stem);
   }
 
@@ -48,7 +52,7 @@ class BlockwiseFit {
       QWT_ASSIGN_OR_RETURN(outputs[i], quantized_->Run(block, values_[i]));
       if (fit != nullptr) {
         QWT_ASSIGN_OR_RETURN(at::Tensor wanted, float_->Run(block, values_[i]));
-        QWT_RETURN_IF_ERROR(fit->Accumulate(FirstImage(i), values_[i], wanted, outputs[i]));
+        QWT_RETURN_IF_ERROR(fit->Accumulate(first_images_[i], values_[i], wanted, outputs[i]));
       }
       context_.progress.Advance(values_[i].size(0) * context_.comm.size());
       return absl::OkStatus();
@@ -76,11 +80,6 @@ class BlockwiseFit {
     });
   }
 
-  // Position in the fit's list of batch i's first image: batches are dealt to ranks in turn (data/loader.h).
-  int64_t FirstImage(int64_t i) const {
-    return (context_.comm.rank() + i * context_.comm.size()) * context_.request.Of("runtime").Int("batch_size");
-  }
-
   absl::Status Each(const std::function<absl::Status(int64_t)>& function) {
     return ParallelFor(values_.size(), context_.threads, function);
   }
@@ -90,6 +89,7 @@ class BlockwiseFit {
   const Compensator& compensator_;
   std::unique_ptr<Executor> float_, quantized_;
   std::vector<at::Tensor> values_;  // by batch of this rank: the input of the next block
+  std::vector<int64_t> first_images_;  // and where its images begin in the fit's list
 };
 
 class FitStage : public Stage {

@@ -61,9 +61,8 @@ int64_t ImagesOfRank(const ImageList& images, const Planning& planning) {
   return (count + planning.world_size - 1) / planning.world_size;
 }
 
-absl::StatusOr<std::vector<at::Tensor>> LoadBatches(RunContext& context, const ImageList& images,
-                                                    StageOutcome* outcome) {
-  std::vector<at::Tensor> batches;
+absl::StatusOr<std::vector<Batch>> LoadBatches(RunContext& context, const ImageList& images, StageOutcome* outcome) {
+  std::vector<Batch> batches;
   std::unique_ptr<Loader> loader = MakeLoader(context, images);
   context.progress.Begin("decode", images.indices.size(), "images");
   while (true) {
@@ -71,7 +70,7 @@ absl::StatusOr<std::vector<at::Tensor>> LoadBatches(RunContext& context, const I
     QWT_ASSIGN_OR_RETURN(std::optional<Batch> batch, loader->Next());
     if (!batch.has_value()) break;
     context.progress.Advance(batch->labels.size(0) * context.comm.size());
-    if (batch->labels.size(0) > 0) batches.push_back(batch->images);
+    if (batch->labels.size(0) > 0) batches.push_back(*std::move(batch));
   }
   outcome->load_seconds = loader->waited_seconds();
   if (!SkipsBadImages(context.request)) return batches;
