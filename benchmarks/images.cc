@@ -1,9 +1,9 @@
 // Speed of decoding and preparing images; benchmarks/images.sh runs it beside what it is compared with.
-//   images make DIR COUNT        COUNT JPEGs of 500 x 375 pixels, 4:2:0, quality 90, like photographs in size and detail
-//   images decode DIR            decoding alone, from memory, one thread
-//   images transform DIR         reading, decoding and DeiT's evaluation transform, normalised, one thread
-//   images loader DIR THREADS    the same through the loader, in batches of 16
-//   images cache DIR THREADS STORE   the loader with the crop cache in STORE: first filling it, then from it
+//   images make DIR COUNT        COUNT JPEGs of 500 x 375 pixels, 4:2:0, quality 90, like photographs in size and
+//   detail images decode DIR            decoding alone, from memory, one thread images transform DIR         reading,
+//   decoding and DeiT's evaluation transform, normalised, one thread images loader DIR THREADS    the same through the
+//   loader, in batches of 16 images cache DIR THREADS STORE   the loader with the crop cache in STORE: first filling
+//   it, then from it
 // Each but `make` prints one JSON object: images, seconds, images_per_second (cache: fill_seconds too).
 #include <turbojpeg.h>
 
@@ -196,8 +196,9 @@ int main(int argc, char** argv) {
   } else if (what == "cache" && argc == 5) {
     qwt::Cache(argv[2], std::atoi(argv[3]), argv[4]);
   } else {
-    std::fputs("usage: images make DIR COUNT | decode DIR | transform DIR | loader DIR THREADS | cache DIR THREADS STORE\n",
-               stderr);
+    std::fputs(
+        "usage: images make DIR COUNT | decode DIR | transform DIR | loader DIR THREADS | cache DIR THREADS STORE\n",
+        stderr);
     return 2;
   }
   return 0;

@@ -1,5 +1,5 @@
-// Opens an image folder as a run does, says how long that took, and reads the first image's index entry; index_images.sh
-// calls it.
+// Opens an image folder as a run does, says how long that took, and reads the first image's index entry;
+// index_images.sh calls it.
 #include <sys/resource.h>
 
 #include <chrono>

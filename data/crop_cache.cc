@@ -44,19 +44,17 @@ absl::StatusOr<CropCache> CropCache::Plan(const Dataset& dataset, std::vector<in
   for (int64_t entry = 0; entry < EntriesOf(cache.indices_.size()); ++entry) {
     QWT_ASSIGN_OR_RETURN(const std::string images, dataset.Fingerprint(ImagesOf(cache.indices_, entry)));
     // Not of the preset's colours: networks that differ in those alone share crops.
-    cache.keys_.push_back(StoreKey("crops", 1)
-                              .Add("images", images)
-                              .Add("input", absl::StrCat(cache.input_.height, "x", cache.input_.width, " crop_pct ",
-                                                         cache.input_.preset.crop_pct, " pad ",
-                                                         cache.input_.preset.pad)));
+    cache.keys_.push_back(
+        StoreKey("crops", 1)
+            .Add("images", images)
+            .Add("input", absl::StrCat(cache.input_.height, "x", cache.input_.width, " crop_pct ",
+                                       cache.input_.preset.crop_pct, " pad ", cache.input_.preset.pad)));
   }
   cache.entries_.resize(cache.keys_.size());
   return cache;
 }
 
-int64_t CropCache::bytes() const {
-  return static_cast<int64_t>(indices_.size()) * ImageBytes(input_);
-}
+int64_t CropCache::bytes() const { return static_cast<int64_t>(indices_.size()) * ImageBytes(input_); }
 
 int64_t CropCache::MissingBytes(const std::string& store_root) const {
   int64_t images = 0;

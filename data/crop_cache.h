@@ -1,7 +1,7 @@
 // Evaluation crops that are decoded and resized once and then read as memory-mapped bytes.
 //
-// In the artifact store, one entry for every 1024 listed images: a safetensors file with "crops" uint8 [n, height, width,
-// 3] and "labels" int64 [n]; -1 is the label of an image that cannot be decoded.
+// In the artifact store, one entry for every 1024 listed images: a safetensors file with "crops" uint8 [n, height,
+// width, 3] and "labels" int64 [n]; -1 is the label of an image that cannot be decoded.
 #pragma once
 
 #include <cstdint>
@@ -28,13 +28,13 @@ class CropCache {
   static absl::StatusOr<CropCache> Plan(const Dataset& dataset, std::vector<int64_t> indices, InputOptions input);
 
   const std::vector<StoreKey>& keys() const { return keys_; }
-  int64_t bytes() const;  // of all entries, in the store
+  int64_t bytes() const;                                      // of all entries, in the store
   int64_t MissingBytes(const std::string& store_root) const;  // of those that the store, which need not exist, has not
 
   struct Share {
     int rank = 0, world_size = 1;  // entry i belongs to rank i % world_size
     int threads = 1;
-    bool skip_bad_images = false;                   // otherwise the first is an error
+    bool skip_bad_images = false;                  // otherwise the first is an error
     std::function<void(int64_t images)> progress;  // called as images are decoded, by any thread
   };
   // Makes those entries of this rank that the store has not.

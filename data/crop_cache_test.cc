@@ -26,7 +26,8 @@ class Counting : public Dataset {
   int64_t classes() const override { return 10; }
   absl::StatusOr<Example> Get(int64_t index) const override {
     ++decoded;
-    if (with_bad_image_ && index == kBad) return absl::DataLossError(absl::StrCat(NameOf(index), ": the file is empty"));
+    if (with_bad_image_ && index == kBad)
+      return absl::DataLossError(absl::StrCat(NameOf(index), ": the file is empty"));
     at::Tensor pixels = at::empty({12, 10, 3}, at::kByte);
     uint8_t* bytes = pixels.mutable_data_ptr<uint8_t>();
     for (int64_t i = 0; i < pixels.numel(); ++i) bytes[i] = static_cast<uint8_t>(i * (index % 13 + 1) + index);

@@ -19,12 +19,12 @@ namespace {
 
 absl::Status CheckOptions(const LoaderOptions& options, const std::vector<int64_t>& indices, int64_t dataset_size) {
   const InputOptions& input = options.input;
-  if (options.batch_size < 1 || input.height < 1 || input.width < 1 || options.workers < 1 ||
-      options.prefetch < 1 || options.world_size < 1 || options.rank < 0 || options.rank >= options.world_size) {
-    return absl::InvalidArgumentError(absl::StrCat("loader: batch_size ", options.batch_size, ", input ",
-                                                   input.height, " x ", input.width, ", workers ", options.workers,
-                                                   ", prefetch ", options.prefetch, " must be at least 1, rank ",
-                                                   options.rank, " in [0, ", options.world_size, ")"));
+  if (options.batch_size < 1 || input.height < 1 || input.width < 1 || options.workers < 1 || options.prefetch < 1 ||
+      options.world_size < 1 || options.rank < 0 || options.rank >= options.world_size) {
+    return absl::InvalidArgumentError(absl::StrCat("loader: batch_size ", options.batch_size, ", input ", input.height,
+                                                   " x ", input.width, ", workers ", options.workers, ", prefetch ",
+                                                   options.prefetch, " must be at least 1, rank ", options.rank,
+                                                   " in [0, ", options.world_size, ")"));
   }
   if (options.pinned && !at::globalContext().hasCUDA()) {
     return absl::InvalidArgumentError("loader: pinned memory is for GPUs, and there is none");
@@ -148,7 +148,8 @@ class Loader::Impl {
       ++loaded;
     }
     if (loaded == count) return absl::OkStatus();
-    for (at::Tensor* tensor : {&batch->images, &batch->labels, &batch->positions}) *tensor = tensor->narrow(0, 0, loaded);
+    for (at::Tensor* tensor : {&batch->images, &batch->labels, &batch->positions})
+      *tensor = tensor->narrow(0, 0, loaded);
     return absl::OkStatus();
   }
 

@@ -16,9 +16,9 @@
 namespace qwt {
 
 struct Batch {
-  int64_t ordinal = 0;  // position in the list of all batches of all ranks
-  at::Tensor images;    // float32 [N, 3, height, width]; N may be 0 where all images were skipped
-  at::Tensor labels;    // int64 [N]
+  int64_t ordinal = 0;   // position in the list of all batches of all ranks
+  at::Tensor images;     // float32 [N, 3, height, width]; N may be 0 where all images were skipped
+  at::Tensor labels;     // int64 [N]
   at::Tensor positions;  // int64 [N]: of each image in the list
 };
 

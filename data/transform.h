@@ -24,9 +24,9 @@ absl::StatusOr<Preset> FindPreset(
     const std::string& name);  // deit, vit, swin, resnet, fashion_mnist; NotFound with the nearest
 std::vector<std::string> PresetNames();
 
-// kEval: the published evaluation: resize, centre crop. kTrain: the published augmentation of photographs for calibration
-// and fit: random resized crop (area 0.08 to 1, ratio 3/4 to 4/3, bicubic), mirrored with probability 1/2, RandAugment
-// `rand-m9-mstd0.5-inc1` of timm 0.4.12 with the preset's mean colour from outside.
+// kEval: the published evaluation: resize, centre crop. kTrain: the published augmentation of photographs for
+// calibration and fit: random resized crop (area 0.08 to 1, ratio 3/4 to 4/3, bicubic), mirrored with probability 1/2,
+// RandAugment `rand-m9-mstd0.5-inc1` of timm 0.4.12 with the preset's mean colour from outside.
 enum class Transform { kEval, kTrain };
 
 // What makes an image a network's input.
@@ -40,13 +40,13 @@ struct InputOptions {
 // InvalidArgument where the preset cannot serve the input's size or transform, whatever the image.
 absl::Status CheckInput(const InputOptions& input);
 
-// The side that the shorter side of an image is resized to: it may be decoded smaller than it is, but not below this. 0: in
-// full.
+// The side that the shorter side of an image is resized to: it may be decoded smaller than it is, but not below this.
+// 0: in full.
 int64_t LeastSide(const InputOptions& input);
 
-// uint8 [h, w, 3] -> uint8 [height, width, 3]: the pixels that the network sees. `image` is its index in the dataset: what
-// kTrain draws depends on seed, image and [h, w] alone, not on batch size, order, workers or ranks. InvalidArgument as
-// CheckInput, and where a preset without resize gets an image of another size.
+// uint8 [h, w, 3] -> uint8 [height, width, 3]: the pixels that the network sees. `image` is its index in the dataset:
+// what kTrain draws depends on seed, image and [h, w] alone, not on batch size, order, workers or ranks.
+// InvalidArgument as CheckInput, and where a preset without resize gets an image of another size.
 absl::StatusOr<at::Tensor> Crop(const at::Tensor& pixels, const InputOptions& input, uint64_t image);
 
 // Of a crop: float32 [3, height, width], (byte / 255 - mean) / std, each operation rounded to float32 as PyTorch does.

@@ -51,7 +51,8 @@ absl::Status AgreeOnStatus(const absl::Status& status, Communicator& comm) {
     const auto found = static_cast<absl::StatusCode>(codes.const_data_ptr<int64_t>()[rank]);
     if (found == absl::StatusCode::kOk) continue;
     // What rank 0 finds is most often found by all.
-    return absl::Status(found, rank == 0 ? messages[rank] : absl::StrCat("on rank ", rank, " alone:\n", messages[rank]));
+    return absl::Status(found,
+                        rank == 0 ? messages[rank] : absl::StrCat("on rank ", rank, " alone:\n", messages[rank]));
   }
   return absl::OkStatus();
 }

@@ -8,9 +8,9 @@
 
 namespace qwt {
 
-// The same status on every rank: OK where all have a plan, and plans of the same images and store keys. Otherwise rank 0's
-// own fault, or the first rank's that has one, or InvalidArgument naming the stage and the rank that sees other images or
-// inputs than rank 0.
+// The same status on every rank: OK where all have a plan, and plans of the same images and store keys. Otherwise rank
+// 0's own fault, or the first rank's that has one, or InvalidArgument naming the stage and the rank that sees other
+// images or inputs than rank 0.
 absl::Status AgreeOnPlan(const absl::StatusOr<Plan>& plan, Communicator& comm);
 
 }  // namespace qwt

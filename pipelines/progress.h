@@ -13,8 +13,8 @@ namespace qwt {
 class Progress {
  public:
   explicit Progress(bool enabled);
-  // What is going on now: "fit blocks.3", of `total` `unit`s. `note` is asked for what else there is to say at the line's
-  // end; it must stay callable until End() or the next Begin().
+  // What is going on now: "fit blocks.3", of `total` `unit`s. `note` is asked for what else there is to say at the
+  // line's end; it must stay callable until End() or the next Begin().
   void Begin(const std::string& what, int64_t total, const std::string& unit, std::function<std::string()> note = {});
   void Advance(int64_t count);
   // Removes the line in place; forgets the note.

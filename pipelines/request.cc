@@ -31,17 +31,18 @@ Section ModelSection() {
 }
 
 Section DatasetSection() {
-  return {"dataset",
-          "Labelled images: the training split for calibration and fit, the evaluation split for accuracy.",
-          {{Option::String("preset", "How the network wants its images: size, crop, mean and standard deviation.")
-                .OneOf(PresetNames()),
-            Option::String("on_bad_image",
-                           "What to do with an image that cannot be decoded. fail: the run stops and names it. skip: it is "
-                           "left out, counted and named in the result.")
-                .OneOf({"fail", "skip"})
-                .Default("fail")}},
-          "name",
-          &DatasetRegistry::Get()};
+  return {
+      "dataset",
+      "Labelled images: the training split for calibration and fit, the evaluation split for accuracy.",
+      {{Option::String("preset", "How the network wants its images: size, crop, mean and standard deviation.")
+            .OneOf(PresetNames()),
+        Option::String("on_bad_image",
+                       "What to do with an image that cannot be decoded. fail: the run stops and names it. skip: it is "
+                       "left out, counted and named in the result.")
+            .OneOf({"fail", "skip"})
+            .Default("fail")}},
+      "name",
+      &DatasetRegistry::Get()};
 }
 
 Section ExpectedSection() {

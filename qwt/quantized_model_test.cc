@@ -21,8 +21,8 @@
 #include "quant/fake_quant_executor.h"
 #include "quant/method.h"
 #include "quant/sites.h"
-#include "tests/helpers/golden_network.h"
 #include "tests/helpers/golden_model.h"
+#include "tests/helpers/golden_network.h"
 
 namespace qwt {
 namespace {

@@ -17,7 +17,8 @@ at::Tensor Image(int64_t height, int64_t width, uint8_t value) {
 }
 
 // The crop, normalised.
-absl::StatusOr<at::Tensor> EvalTransform(const at::Tensor& pixels, const Preset& preset, int64_t height, int64_t width) {
+absl::StatusOr<at::Tensor> EvalTransform(const at::Tensor& pixels, const Preset& preset, int64_t height,
+                                         int64_t width) {
   absl::StatusOr<at::Tensor> crop = Crop(pixels, {preset, height, width}, 0);
   if (!crop.ok()) return crop.status();
   return Normalise(*crop, preset);

@@ -116,12 +116,11 @@ __attribute__((target("avx2"))) int64_t ResampleColumnsAvx2(const std::vector<in
       const __m128i pixels = _mm_loadu_si128(reinterpret_cast<const __m128i*>(row));
       const __m256i factor = _mm256_set1_epi32(weight);
       left = _mm256_add_epi32(left, _mm256_mullo_epi32(_mm256_cvtepu8_epi32(pixels), factor));
-      right =
-          _mm256_add_epi32(right, _mm256_mullo_epi32(_mm256_cvtepu8_epi32(_mm_srli_si128(pixels, 8)), factor));
+      right = _mm256_add_epi32(right, _mm256_mullo_epi32(_mm256_cvtepu8_epi32(_mm_srli_si128(pixels, 8)), factor));
       row += bytes;
     }
-    const __m256i words = _mm256_packs_epi32(_mm256_srai_epi32(left, kResampleBits),
-                                             _mm256_srai_epi32(right, kResampleBits));
+    const __m256i words =
+        _mm256_packs_epi32(_mm256_srai_epi32(left, kResampleBits), _mm256_srai_epi32(right, kResampleBits));
     // packs works on each half by itself: 0-3 8-11 | 4-7 12-15.
     const __m256i ordered = _mm256_permute4x64_epi64(words, 0xd8);
     const __m128i packed = _mm_packus_epi16(_mm256_castsi256_si128(ordered), _mm256_extracti128_si256(ordered, 1));

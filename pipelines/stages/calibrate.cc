@@ -37,7 +37,8 @@ class CalibrateStage : public Stage {
     return plan;
   }
 
-  absl::Status Run(const PlannedStage& plan, RunContext& context, Values& values, StageOutcome* outcome) const override {
+  absl::Status Run(const PlannedStage& plan, RunContext& context, Values& values,
+                   StageOutcome* outcome) const override {
     QWT_ASSIGN_OR_RETURN(auto payloads, LookupEntries(context, plan.keys));
     if (payloads[0].has_value()) {
       outcome->cached = true;

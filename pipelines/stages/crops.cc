@@ -19,9 +19,10 @@ std::shared_ptr<CropCache> PlanCrops(const Planning& planning, const ImageList& 
   const std::string& store = planning.request.Of("runtime").String("store");
   const int64_t missing_bytes = planned->MissingBytes(store), free_bytes = FreeBytes(store);
   if (missing_bytes > free_bytes) {
-    problems->Add(where, absl::StrFormat("the decoded crops take %.2f GB in the store '%s', whose disk has %.2f GB free; "
-                                         "make room, choose another store with runtime.store=DIR or evaluate without",
-                                         missing_bytes / 1e9, store, free_bytes / 1e9));
+    problems->Add(where,
+                  absl::StrFormat("the decoded crops take %.2f GB in the store '%s', whose disk has %.2f GB free; "
+                                  "make room, choose another store with runtime.store=DIR or evaluate without",
+                                  missing_bytes / 1e9, store, free_bytes / 1e9));
   }
   return std::make_shared<CropCache>(*std::move(planned));
 }

@@ -94,10 +94,9 @@ absl::Status RunBatch(const Batch& batch, const FloatLogits& exact, std::vector<
     const auto start = std::chrono::steady_clock::now();
     QWT_ASSIGN_OR_RETURN(at::Tensor logits, RunGraph(*subject.graph, *subject.executor, batch.images));
     if (!logits.isfinite().all().item<bool>()) {
-      return absl::InternalError(absl::StrCat("evaluate: the ", subject.evaluation.model,
-                                              " model's logits are not finite for images ",
-                                              batch.positions.min().item<int64_t>(), " to ",
-                                              batch.positions.max().item<int64_t>()));
+      return absl::InternalError(
+          absl::StrCat("evaluate: the ", subject.evaluation.model, " model's logits are not finite for images ",
+                       batch.positions.min().item<int64_t>(), " to ", batch.positions.max().item<int64_t>()));
     }
     Count(logits, batch, exact, &subject.evaluation);
     const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
@@ -166,9 +165,10 @@ class EvaluateStage : public Stage {
   PlannedStage Plan(Planning& planning, Problems* problems) const override {
     PlannedStage plan;
     const Options& options = planning.request.Of("evaluate");
-    plan.images =
-        PlanImages(planning, {Split::kEval, options.Int("images"), Order::kFirst, Transform::kEval}, "evaluate", problems);
-    if (options.Bool("crop_cache")) plan.crops = PlanCrops(planning, plan.images, options.Where("crop_cache"), problems);
+    plan.images = PlanImages(planning, {Split::kEval, options.Int("images"), Order::kFirst, Transform::kEval},
+                             "evaluate", problems);
+    if (options.Bool("crop_cache"))
+      plan.crops = PlanCrops(planning, plan.images, options.Where("crop_cache"), problems);
     if (plan.images.dataset != nullptr && plan.images.dataset->classes() != planning.graph.classes) {
       problems->Add(planning.request.Of("dataset").Where("name"),
                     absl::StrCat("the dataset has ", plan.images.dataset->classes(), " classes, the model ",

@@ -88,7 +88,7 @@ class BlockwiseFit {
   const QuantizedModel& model_;
   const Compensator& compensator_;
   std::unique_ptr<Executor> float_, quantized_;
-  std::vector<at::Tensor> values_;  // by batch of this rank: the input of the next block
+  std::vector<at::Tensor> values_;     // by batch of this rank: the input of the next block
   std::vector<int64_t> first_images_;  // and where its images begin in the fit's list
 };
 
@@ -112,7 +112,8 @@ class FitStage : public Stage {
     return plan;
   }
 
-  absl::Status Run(const PlannedStage& plan, RunContext& context, Values& values, StageOutcome* outcome) const override {
+  absl::Status Run(const PlannedStage& plan, RunContext& context, Values& values,
+                   StageOutcome* outcome) const override {
     QuantizedModel& model = *values.quantized;
     const Options& options = context.request.Of("fit");
     model.compensator = options.String("compensator");

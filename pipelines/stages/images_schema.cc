@@ -49,11 +49,11 @@ Schema ImagesSchema(int64_t default_images) {
 
 ImageList PlanTrainImages(Planning& planning, const std::string& section, Problems* problems) {
   const Options& options = planning.request.Of(section);
-  return PlanImages(planning,
-                    {Split::kTrain, options.Int("images"),
-                     options.String("order") == "first" ? Order::kFirst : Order::kRandom,
-                     options.String("transform") == "train" ? Transform::kTrain : Transform::kEval},
-                    section, problems);
+  return PlanImages(
+      planning,
+      {Split::kTrain, options.Int("images"), options.String("order") == "first" ? Order::kFirst : Order::kRandom,
+       options.String("transform") == "train" ? Transform::kTrain : Transform::kEval},
+      section, problems);
 }
 
 int64_t ImagesOfRank(const ImageList& images, const Planning& planning) {
@@ -77,8 +77,7 @@ absl::StatusOr<std::vector<Batch>> LoadBatches(RunContext& context, const ImageL
   QWT_RETURN_IF_ERROR(GatherSkipped(context, images, *loader, outcome));
   TensorFile file;
   file.tensors["positions"] = at::empty({static_cast<int64_t>(outcome->skipped.size())}, at::kLong);
-  std::copy(outcome->skipped.begin(), outcome->skipped.end(),
-            file.tensors["positions"].mutable_data_ptr<int64_t>());
+  std::copy(outcome->skipped.begin(), outcome->skipped.end(), file.tensors["positions"].mutable_data_ptr<int64_t>());
   QWT_RETURN_IF_ERROR(StoreEntry(context, SkippedKey(images), file));
   return batches;
 }

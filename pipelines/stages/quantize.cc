@@ -27,7 +27,8 @@ class QuantizeStage : public Stage {
     return plan;
   }
 
-  absl::Status Run(const PlannedStage& plan, RunContext& context, Values& values, StageOutcome* outcome) const override {
+  absl::Status Run(const PlannedStage& plan, RunContext& context, Values& values,
+                   StageOutcome* outcome) const override {
     QuantizedModel& model = values.quantized.emplace();
     model.graph = values.graph;
     QWT_ASSIGN_OR_RETURN(auto payloads, LookupEntries(context, plan.keys));

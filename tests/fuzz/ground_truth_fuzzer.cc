@@ -6,7 +6,8 @@
 namespace {
 
 void CheckError(const absl::Status& status) {
-  QWT_CHECK(status.code() == absl::StatusCode::kInvalidArgument && absl::StartsWith(status.message(), qwt::kFuzzedPath));
+  QWT_CHECK(status.code() == absl::StatusCode::kInvalidArgument &&
+            absl::StartsWith(status.message(), qwt::kFuzzedPath));
 }
 
 void Label(const qwt::GroundTruth& list, const qwt::ClassOrder& order, const std::vector<std::string>& known) {

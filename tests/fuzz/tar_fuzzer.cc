@@ -16,8 +16,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       QWT_CHECK(image.label == 0 || image.label < listing->classes.size());
     }
     const std::string fingerprint(64, 'f');
-    const auto index = listing->images.Build(listing->classes.empty() ? std::vector<std::string>{"all"} : listing->classes,
-                                             fingerprint);
+    const auto index = listing->images.Build(
+        listing->classes.empty() ? std::vector<std::string>{"all"} : listing->classes, fingerprint);
     QWT_CHECK(index.ok() && index->size() == listing->images.size());
   }
   return 0;

@@ -32,12 +32,19 @@ void MakeImages(const std::string& root) {
 
 // The demo network, which knows ten classes and 28 x 28 pixels, on the images in FOLDER/images.
 std::vector<std::string> Arguments(const std::string& folder, const std::vector<std::string>& more = {}) {
-  std::vector<std::string> arguments = {"pipelines/run", "configs/quickstart.yaml",
+  std::vector<std::string> arguments = {"pipelines/run",
+                                        "configs/quickstart.yaml",
                                         "dataset={name: image_folder, preset: deit, root: " + folder + "/images}",
                                         "calibrate={images: 8, order: random, transform: train}",
-                                        "fit.images=20", "fit.order=random", "fit.transform=train",
-                                        "evaluate.images=0", "runtime.batch_size=4", "runtime.threads=1", "seed=3",
-                                        "--out=" + folder + "/out", "runtime.store=" + folder + "/store"};
+                                        "fit.images=20",
+                                        "fit.order=random",
+                                        "fit.transform=train",
+                                        "evaluate.images=0",
+                                        "runtime.batch_size=4",
+                                        "runtime.threads=1",
+                                        "seed=3",
+                                        "--out=" + folder + "/out",
+                                        "runtime.store=" + folder + "/store"};
   arguments.insert(arguments.end(), more.begin(), more.end());
   return arguments;
 }
@@ -140,8 +147,9 @@ TEST(ImagesTest, TheCropCacheSaysItsSizeAndChangesNothing) {
   std::vector<std::string> dry = with_cache;
   dry.push_back("--dry_run");
   run = RunProgram(Arguments(folder, dry));
-  EXPECT_THAT(run.out, HasSubstr("  crop cache of evaluate: 30 images, 0.000 GB, of which 0.000 GB are to be written to " +
-                                 folder + "/store\n"));
+  EXPECT_THAT(run.out,
+              HasSubstr("  crop cache of evaluate: 30 images, 0.000 GB, of which 0.000 GB are to be written to " +
+                        folder + "/store\n"));
   // Another batch size: another value, the same crops.
   for (const char* batch_size : {"runtime.batch_size=5", "runtime.batch_size=6"}) {
     std::vector<std::string> more = with_cache;
@@ -161,13 +169,13 @@ TEST(ImagesTest, RanksThatSeeOtherFilesAreTold) {
   const std::string port = std::to_string(*FreePort());
   std::vector<std::unique_ptr<Program>> ranks;
   for (int rank : {0, 1}) {
-    ranks.push_back(std::make_unique<Program>(
-        Arguments(folder + (rank == 0 ? "/here" : "/there"), {"calibrate.order=first"}),
-        std::map<std::string, std::string>{{"RANK", std::to_string(rank)},
-                                           {"LOCAL_RANK", std::to_string(rank)},
-                                           {"WORLD_SIZE", "2"},
-                                           {"MASTER_ADDR", "127.0.0.1"},
-                                           {"MASTER_PORT", port}}));
+    ranks.push_back(
+        std::make_unique<Program>(Arguments(folder + (rank == 0 ? "/here" : "/there"), {"calibrate.order=first"}),
+                                  std::map<std::string, std::string>{{"RANK", std::to_string(rank)},
+                                                                     {"LOCAL_RANK", std::to_string(rank)},
+                                                                     {"WORLD_SIZE", "2"},
+                                                                     {"MASTER_ADDR", "127.0.0.1"},
+                                                                     {"MASTER_PORT", port}}));
   }
   const ProgramResult first = ranks[0]->Wait(), second = ranks[1]->Wait();
   EXPECT_EQ(first.exit_code, 2);
