@@ -106,6 +106,11 @@ TEST(ListTarTest, Truncated) {
   EXPECT_EQ(Error(tar.substr(0, 3584 + 100)),
             absl::DataLossError("val.tar: damaged after member 'n01/a.jpg': Truncated tar archive"));
   EXPECT_TRUE(List(tar.substr(0, 2 * 3584 + 512)).ok());
+  // Zeros that end an image do not end the tar.
+  const std::string zeros = MakeTar({{"n01/a.jpg", std::string(1024, '\0')}});
+  EXPECT_EQ(Error(zeros.substr(0, 1536)),
+            absl::DataLossError("val.tar: cut off after member 'n01/a.jpg': the blocks of zeros that end a tar are "
+                                "missing"));
 }
 
 TEST(ListTarTest, WhatCannotBeReadInPlace) {
