@@ -104,6 +104,7 @@ TEST(ResultTest, WhatIsPublishedStandsBeside) {
   RunResult result = SomeResult();
   result.comparisons.clear();
   result.blocks.clear();
+  result.stages.clear();
   result.expected = {{{"float", 89.5}, {"quantized", 88.1}, {"compensated", 89}}, 0.5};
   EXPECT_EQ(ResultToTable(result),
             "  model          top-1   95 % interval    top-5       size   images/s  published  difference\n"
