@@ -223,7 +223,8 @@ TEST(DecodeTest, ScanBombs) {
             absl::DataLossError("the JPEG image of 2500 x 2500 pixels has 441 scans; allowed are 320 at this size"));
 }
 
-// What libpng would take two gigabytes for.
+// libpng would take two gigabytes for the first, untouched: only the fuzzer's limit on single allocations sees that
+// (corpus/image/large_chunk.png).
 TEST(DecodeTest, PngChunksBesideThePixelsArePassedOver) {
   const std::string png = Golden("alpha.png");
   constexpr size_t kHeaderEnd = 33;
