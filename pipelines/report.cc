@@ -136,13 +136,27 @@ std::string ComparisonTable(const RunResult& result) {
 
 std::string StageTable(const RunResult& result) {
   std::string html =
-      "<div class='scroll'><table><tr><th>stage</th><th>time</th><th>images</th><th>peak memory</th></tr>";
+      "<div class='scroll'><table><tr><th>stage</th><th>time</th><th>images</th><th>bound by</th><th>peak memory</th>"
+      "</tr>";
   for (const StageRecord& stage : result.stages) {
-    absl::StrAppendFormat(&html, "<tr><td>%s</td><td>%s</td><td>%s</td><td>%.0f MB</td></tr>", stage.name,
+    absl::StrAppendFormat(&html, "<tr><td>%s</td><td>%s</td><td>%s</td><td>%s</td><td>%.0f MB</td></tr>", stage.name,
                           FormatDuration(stage.seconds) + (stage.cached ? " (from the store)" : ""),
-                          stage.images > 0 ? absl::StrCat(stage.images) : "", stage.peak_bytes / 1e6);
+                          stage.images > 0 ? absl::StrCat(stage.images) : "",
+                          stage.images > 0 ? BoundBy(stage.load_seconds, stage.seconds) : "", stage.peak_bytes / 1e6);
   }
   return html + "</table></div>";
+}
+
+std::string SkippedImages(const RunResult& result) {
+  std::string html;
+  for (const StageRecord& stage : result.stages) {
+    if (stage.skipped.empty()) continue;
+    absl::StrAppend(&html, "<p>", stage.name, " left out ", stage.skipped.size(),
+                    " that could not be decoded:</p><ul>");
+    for (const std::string& name : stage.skipped) absl::StrAppend(&html, "<li>", Escape(name), "</li>");
+    absl::StrAppend(&html, "</ul>");
+  }
+  return html;
 }
 
 }  // namespace
@@ -161,10 +175,10 @@ std::string ResultToHtml(const RunResult& result) {
   }
   if (!result.blocks.empty())
     absl::StrAppend(&html, "<h2>What compensation wins back, block by block</h2>", BlockChart(result));
-  absl::StrAppend(&html, "<h2>Stages</h2>", StageTable(result), "<p class='sub'>QwT ", kVersion, " · ", result.device,
-                  " · ", result.ranks, result.ranks == 1 ? " rank" : " ranks", " of ", result.threads,
-                  result.threads == 1 ? " thread" : " threads", " · config ", result.config_sha256.substr(0, 12),
-                  "</p></body></html>\n");
+  absl::StrAppend(&html, "<h2>Stages</h2>", StageTable(result), SkippedImages(result), "<p class='sub'>QwT ", kVersion,
+                  " · ", result.device, " · ", result.ranks, result.ranks == 1 ? " rank" : " ranks", " of ",
+                  result.threads, result.threads == 1 ? " thread" : " threads", " · config ",
+                  result.config_sha256.substr(0, 12), "</p></body></html>\n");
   return html;
 }
 

@@ -153,6 +153,8 @@ TEST(ResultTest, PageEscapesTextAndNeedsNothingFromElsewhere) {
   const std::string html = ResultToHtml(SomeResult());
   EXPECT_THAT(html, HasSubstr("<h1>a &lt;b&gt;</h1>"));
   EXPECT_THAT(html, HasSubstr("not kept: R² is -1"));
+  EXPECT_THAT(html, HasSubstr("<td>512</td><td>decode</td>"));
+  EXPECT_THAT(html, HasSubstr("<p>fit left out 4 that could not be decoded:</p><ul><li>a.jpg</li>"));
   EXPECT_THAT(html, HasSubstr("R² 0.440"));
   for (const char* absent : {"<script", "http://", "https://", "a <b>"}) {
     EXPECT_THAT(html, testing::Not(HasSubstr(absent)));
