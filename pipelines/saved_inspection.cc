@@ -64,11 +64,13 @@ std::string SizeTable(const SavedModel& saved) {
 }
 
 std::string BlockTable(const QuantizedModel& model) {
-  std::vector<Row> rows = {{"block", "R²", "mse before", "after", "condition", "rank", "rows", "not kept"}};
+  std::vector<Row> rows = {{"block", "R²", "held out", "mse before", "after", "condition", "rank", "rows", "not kept"}};
   for (const BlockSolution& block : model.compensation) {
-    rows.push_back({block.block, absl::StrFormat("%.3f", block.r2), absl::StrFormat("%.3g", block.mse_before),
-                    absl::StrFormat("%.3g", block.mse_after), absl::StrFormat("%.1e", block.condition),
-                    absl::StrCat(block.rank), absl::StrCat(block.samples), block.reason});
+    rows.push_back({block.block, absl::StrFormat("%.3f", block.r2),
+                    block.held_out_r2.has_value() ? absl::StrFormat("%.3f", *block.held_out_r2) : "-",
+                    absl::StrFormat("%.3g", block.mse_before), absl::StrFormat("%.3g", block.mse_after),
+                    absl::StrFormat("%.1e", block.condition), absl::StrCat(block.rank), absl::StrCat(block.samples),
+                    block.reason});
   }
   return Table(rows, 1);
 }
@@ -89,6 +91,7 @@ Json BlockToJson(const BlockSolution& block) {
           {"kept", block.kept},
           {"reason", block.reason},
           {"r2", block.r2},
+          {"held_out_r2", block.held_out_r2.has_value() ? Json(*block.held_out_r2) : Json(nullptr)},
           {"mse_before", block.mse_before},
           {"mse_after", block.mse_after},
           {"condition", block.condition},

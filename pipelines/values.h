@@ -17,7 +17,7 @@ namespace qwt {
 struct Evaluation {
   std::string model;       // "float", "quantized", "compensated"
   at::Tensor images;       // int64 [images]: their indices in the evaluation split
-  at::Tensor labels;       // int64 [images]
+  at::Tensor labels;       // int64 [images]; -1: the image was skipped
   at::Tensor predictions;  // int64 [images]: the class with the highest logit; -1: the image was skipped
   at::Tensor top1, top5;   // uint8 [images]: whether the label is that class, is among the five highest
   // float64 [images]: mean over the classes of (logit - the float model's logit)². Undefined for the float model, and

@@ -20,7 +20,7 @@
 namespace qwt {
 namespace {
 
-constexpr int64_t kSkipped = -1;  // in place of the prediction of an image that was left out
+constexpr int64_t kSkipped = -1;  // in place of the prediction and the label of an image that was left out
 constexpr std::array<const char*, 3> kModels = {"float", "quantized", "compensated"};
 
 // The value that a model of this name runs on.
@@ -271,7 +271,10 @@ class EvaluateStage : public Stage {
     outcome->load_seconds += loader->waited_seconds() / context.threads;
     for (const SkippedImage& image : loader->skipped()) {
       QWT_LOG(INFO) << "skipped: " << image.message;
-      for (Subject& subject : subjects) subject.evaluation.predictions[image.position] = kSkipped;
+      for (Subject& subject : subjects) {
+        subject.evaluation.predictions[image.position] = kSkipped;
+        subject.evaluation.labels[image.position] = kSkipped;
+      }
     }
     if (!exact.values.defined() || exact.known) return absl::OkStatus();
     return context.comm.AllReduceSum(exact.values);
