@@ -61,7 +61,6 @@ for case in cases:
     pair = next(test for test in result['mcnemar'] if test['models'] == ['quantized', 'compensated'])
     cells.append(f"{pair['p']:.1e}" if pair['p'] < 0.01 else f"{pair['p']:.2f}")
     print('| ' + ' | '.join(cells) + ' |')
-print()
 for line in wrong:
     print(line, file=sys.stderr)
 sys.exit(1 if wrong else 0)
