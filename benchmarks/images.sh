@@ -46,5 +46,5 @@ print(f'| decoding alone, one core | {decode:.0f} | {decode / limit:.2f} of tjbe
 print(f'| reading, decoding, whole evaluation transform, one core | {transform:.0f} | {transform / limit:.2f} of tjbench (at least 0.6) |')
 print(f'| the same in the loader, {cores} cores | {loader:.0f} | |')
 if torchvision: print(f'| Pillow and torchvision, {cores} cores | {torchvision:.0f} | the loader is {loader / torchvision:.2f} times as fast (at least 1.5) |')
-print(f'| the loader from the crop cache, checked and mapped anew, {cores} cores | {cache:.0f} | {cache / loader:.1f} times the loader (at least 10) |')
+print(f'| the loader from the crop cache, mapped anew, {cores} cores | {cache:.0f} | {cache / loader:.1f} times the loader (at least 10) |')
 PYTHON

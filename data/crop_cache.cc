@@ -1,5 +1,7 @@
 #include "data/crop_cache.h"
 
+#include <libdeflate.h>
+
 #include <algorithm>
 #include <cstring>
 #include <utility>
@@ -21,10 +23,13 @@ absl::Span<const int64_t> ImagesOf(const std::vector<int64_t>& indices, int64_t 
   return absl::MakeConstSpan(indices).subspan(entry * kImagesPerEntry, kImagesPerEntry);
 }
 
-// Of a crop and its label.
+// Of a crop, its label and its checksum.
 int64_t ImageBytes(const InputOptions& input) {
-  return 3 * input.height * input.width + static_cast<int64_t>(sizeof(int64_t));
+  return 3 * input.height * input.width + 2 * static_cast<int64_t>(sizeof(int64_t));
 }
+
+// Of uint8 [height, width, 3], contiguous.
+int64_t Checksum(const at::Tensor& crop) { return libdeflate_crc32(0, crop.const_data_ptr(), crop.numel()); }
 
 }  // namespace
 
@@ -45,7 +50,7 @@ absl::StatusOr<CropCache> CropCache::Plan(const Dataset& dataset, std::vector<in
     QWT_ASSIGN_OR_RETURN(const std::string images, dataset.Fingerprint(ImagesOf(cache.indices_, entry)));
     // Not of the preset's colours: networks that differ in those alone share crops.
     cache.keys_.push_back(
-        StoreKey("crops", 1)
+        StoreKey("crops", 2)
             .Add("images", images)
             .Add("input", absl::StrCat(cache.input_.height, "x", cache.input_.width, " crop_pct ",
                                        cache.input_.preset.crop_pct, " pad ", cache.input_.preset.pad)));
@@ -78,7 +83,7 @@ absl::StatusOr<TensorFile> CropCache::MakeEntry(int64_t entry, const Share& shar
   const absl::Span<const int64_t> images = ImagesOf(indices_, entry);
   const int64_t count = images.size(), image_bytes = 3 * input_.height * input_.width;
   at::Tensor crops = at::empty({count, input_.height, input_.width, 3}, at::kByte);
-  at::Tensor labels = at::empty({count}, at::kLong);
+  at::Tensor labels = at::empty({count}, at::kLong), checksums = at::empty({count}, at::kLong);
   QWT_RETURN_IF_ERROR(ParallelFor(count, share.threads, [&](int64_t i) -> absl::Status {
     absl::StatusOr<Example> example = LoadCrop(*dataset_, images[i], input_);
     uint8_t* target = crops.mutable_data_ptr<uint8_t>() + i * image_bytes;
@@ -91,28 +96,38 @@ absl::StatusOr<TensorFile> CropCache::MakeEntry(int64_t entry, const Share& shar
     } else {
       return example.status();
     }
+    checksums.mutable_data_ptr<int64_t>()[i] = Checksum(crops.select(0, i));
     if (share.progress) share.progress(1);
     return absl::OkStatus();
   }));
-  return TensorFile{{{"crops", crops}, {"labels", labels}}, {}};
+  return TensorFile{{{"crops", crops}, {"labels", labels}, {"checksums", checksums}}, {}};
 }
 
-absl::Status CropCache::Open(ArtifactStore& store, int threads) {
-  return ParallelFor(keys_.size(), threads, [&](int64_t entry) -> absl::Status {
-    QWT_ASSIGN_OR_RETURN(const std::optional<std::string> payload, store.Lookup(keys_[entry]));
-    if (!payload.has_value()) return absl::OkStatus();
-    QWT_ASSIGN_OR_RETURN(entries_[entry], ReadSafetensors(*payload));
-    return absl::OkStatus();
-  });
+absl::Status CropCache::Open(ArtifactStore& store) {
+  store_ = &store;
+  for (size_t entry = 0; entry < keys_.size(); ++entry) {
+    const std::optional<std::string> payload = store.Find(keys_[entry]);
+    if (!payload.has_value()) continue;
+    absl::StatusOr<TensorFile> file = ReadSafetensors(*payload);
+    if (file.ok()) {
+      entries_[entry] = *std::move(file);
+    } else {
+      QWT_RETURN_IF_ERROR(store.Lookup(keys_[entry]).status());
+    }
+  }
+  return absl::OkStatus();
 }
 
 std::optional<Example> CropCache::Get(int64_t position) const {
-  const TensorFile& file = entries_[position / kImagesPerEntry];
+  const int64_t entry = position / kImagesPerEntry, row = position % kImagesPerEntry;
+  const TensorFile& file = entries_[entry];
   if (file.tensors.empty()) return std::nullopt;
-  const int64_t row = position % kImagesPerEntry;
   const int64_t label = file.tensors.at("labels").const_data_ptr<int64_t>()[row];
   if (label < 0) return std::nullopt;
-  return Example{file.tensors.at("crops").select(0, row), label};
+  at::Tensor crop = file.tensors.at("crops").select(0, row);
+  if (Checksum(crop) == file.tensors.at("checksums").const_data_ptr<int64_t>()[row]) return Example{crop, label};
+  (void)store_->Lookup(keys_[entry]);
+  return std::nullopt;
 }
 
 }  // namespace qwt

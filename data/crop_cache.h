@@ -1,7 +1,7 @@
 // Evaluation crops that are decoded and resized once and then read as memory-mapped bytes.
 //
 // In the artifact store, one entry for every 1024 listed images: a safetensors file with "crops" uint8 [n, height,
-// width, 3] and "labels" int64 [n]; -1 is the label of an image that cannot be decoded.
+// width, 3], "labels" int64 [n] (-1: the image cannot be decoded) and "checksums" int64 [n], the CRC-32 of each crop.
 #pragma once
 
 #include <cstdint>
@@ -39,10 +39,11 @@ class CropCache {
   };
   // Makes those entries of this rank that the store has not.
   absl::Status Make(ArtifactStore& store, const Share& share) const;
-  // Maps the entries that the store has, each checked first.
-  absl::Status Open(ArtifactStore& store, int threads);
+  // Maps the entries that the store, which must outlive this, has.
+  absl::Status Open(ArtifactStore& store);
 
-  // A view of an image's crop, and its label; nullopt for one that is in no entry or cannot be decoded. Thread safe.
+  // A view of an image's crop, checked, and its label; nullopt for one that is in no entry or cannot be decoded, and
+  // for a damaged one, whose entry the store then reports and drops. Thread safe.
   std::optional<Example> Get(int64_t position) const;
 
  private:
@@ -53,6 +54,7 @@ class CropCache {
   std::vector<int64_t> indices_;
   InputOptions input_;
   std::vector<StoreKey> keys_;
+  ArtifactStore* store_ = nullptr;
   std::vector<TensorFile> entries_;  // by entry; empty where it is not there
 };
 

@@ -1,6 +1,7 @@
 #include "data/crop_cache.h"
 
 #include <atomic>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <numeric>
@@ -104,7 +105,7 @@ TEST_F(CropCacheTest, TheSecondTimeNothingIsDecodedAndAllIsTheSame) {
   dataset.decoded = 0;
   CropCache second = *CropCache::Plan(dataset, all_, Input());
   ASSERT_TRUE(second.Make(*store_, Of(0, 1, 2)).ok());
-  ASSERT_TRUE(second.Open(*store_, 2).ok());
+  ASSERT_TRUE(second.Open(*store_).ok());
   const std::vector<at::Tensor> images = Load(dataset, all_, &second);
   EXPECT_EQ(dataset.decoded, 0);
   for (int64_t i = 0; i < kImages; ++i) ASSERT_TRUE(images[i].equal(expected[i])) << i;
@@ -127,7 +128,7 @@ TEST_F(CropCacheTest, RanksMakeEachEntryOnce) {
     EXPECT_EQ(dataset.decoded, rank == 0 ? 1024 + 452 : kImages);
   }
   CropCache cache = *CropCache::Plan(dataset, all_, Input());
-  ASSERT_TRUE(cache.Open(*store_, 1).ok());
+  ASSERT_TRUE(cache.Open(*store_).ok());
   for (int64_t position : {int64_t{0}, int64_t{1024}, kImages - 1}) {
     std::optional<Example> crop = cache.Get(position);
     ASSERT_TRUE(crop.has_value());
@@ -139,7 +140,7 @@ TEST_F(CropCacheTest, AnEntryThatIsMissingIsDecoded) {
   Counting dataset;
   CropCache cache = *CropCache::Plan(dataset, all_, Input());
   ASSERT_TRUE(cache.Make(*store_, Of(1, 2, 1)).ok());  // of the second rank alone
-  ASSERT_TRUE(cache.Open(*store_, 1).ok());
+  ASSERT_TRUE(cache.Open(*store_).ok());
   dataset.decoded = 0;
   EXPECT_FALSE(cache.Get(1023).has_value());
   EXPECT_TRUE(cache.Get(1024).has_value());
@@ -147,19 +148,47 @@ TEST_F(CropCacheTest, AnEntryThatIsMissingIsDecoded) {
   EXPECT_EQ(dataset.decoded, kImages - 1024);
 }
 
-TEST_F(CropCacheTest, ADamagedEntryIsMadeAgain) {
+// Flips a bit of a crop in its file.
+void Damage(const fs::path& payload, int64_t row) {
+  std::fstream file(payload, std::ios::in | std::ios::out | std::ios::binary);
+  uint64_t header = 0;
+  file.read(reinterpret_cast<char*>(&header), sizeof(header));
+  std::string json(header, ' ');
+  file.read(json.data(), static_cast<int64_t>(header));
+  const size_t offsets = json.find('[', json.find("data_offsets", json.find("\"crops\"")));
+  const int64_t start = 8 + static_cast<int64_t>(header) + std::atoll(json.c_str() + offsets + 1);
+  const int64_t place = start + row * 7 * 7 * 3 + 50;
+  const char other = static_cast<char>(file.seekg(place).get() ^ 1);
+  file.seekp(place).write(&other, 1);
+}
+
+TEST_F(CropCacheTest, ADamagedCropIsDecodedAndItsEntryMadeAgain) {
   Counting dataset;
+  const std::vector<at::Tensor> expected = Load(dataset, all_, nullptr);
   CropCache cache = *CropCache::Plan(dataset, all_, Input());
   ASSERT_TRUE(cache.Make(*store_, Of(0, 1, 2)).ok());
-  {
-    std::fstream file(Payload(cache.keys()[1]), std::ios::in | std::ios::out | std::ios::binary);
-    file.seekp(5000).put('x');
-  }
-  ASSERT_TRUE(cache.Open(*store_, 1).ok());
-  EXPECT_FALSE(cache.Get(1024).has_value());
+  Damage(Payload(cache.keys()[1]), 7);
+  ASSERT_TRUE(cache.Open(*store_).ok());
+  dataset.decoded = 0;
+  const std::vector<at::Tensor> images = Load(dataset, all_, &cache);
+  EXPECT_EQ(dataset.decoded, 1);
+  for (int64_t i = 0; i < kImages; ++i) ASSERT_TRUE(images[i].equal(expected[i])) << i;
+  EXPECT_FALSE(store_->Contains(cache.keys()[1]));
+  EXPECT_TRUE(store_->Contains(cache.keys()[0]));
   dataset.decoded = 0;
   ASSERT_TRUE(cache.Make(*store_, Of(0, 1, 2)).ok());
   EXPECT_EQ(dataset.decoded, 1024);
+}
+
+TEST_F(CropCacheTest, AnEntryThatIsCutIsDropped) {
+  Counting dataset;
+  CropCache cache = *CropCache::Plan(dataset, all_, Input());
+  ASSERT_TRUE(cache.Make(*store_, Of(0, 1, 2)).ok());
+  fs::resize_file(Payload(cache.keys()[2]), 100);
+  ASSERT_TRUE(cache.Open(*store_).ok());
+  EXPECT_TRUE(cache.Get(0).has_value());
+  EXPECT_FALSE(cache.Get(kImages - 1).has_value());
+  EXPECT_FALSE(store_->Contains(cache.keys()[2]));
 }
 
 TEST_F(CropCacheTest, BadImagesAreAnErrorOrLeftToTheLoaderToSkip) {
@@ -168,7 +197,7 @@ TEST_F(CropCacheTest, BadImagesAreAnErrorOrLeftToTheLoaderToSkip) {
   EXPECT_EQ(cache.Make(*store_, Of(0, 1, 2, false)), absl::DataLossError("image 1500: the file is empty"));
   EXPECT_FALSE(store_->Contains(cache.keys()[1]));
   ASSERT_TRUE(cache.Make(*store_, Of(0, 1, 2, true)).ok());
-  ASSERT_TRUE(cache.Open(*store_, 1).ok());
+  ASSERT_TRUE(cache.Open(*store_).ok());
   EXPECT_FALSE(cache.Get(kBad).has_value());
   const std::vector<at::Tensor> images = Load(dataset, all_, &cache);
   EXPECT_FALSE(images[kBad].defined());

@@ -204,6 +204,11 @@ bool ArtifactStore::Contains(const std::string& root, const StoreKey& key) {
   return fs::exists(absl::StrCat(EntryFolder(root, key), "/", kRecordFile), error);
 }
 
+std::optional<std::string> ArtifactStore::Find(const StoreKey& key) const {
+  if (!Contains(key)) return std::nullopt;
+  return absl::StrCat(EntryFolder(root_, key), "/", kPayloadFile);
+}
+
 absl::StatusOr<std::optional<std::string>> ArtifactStore::Lookup(const StoreKey& key) {
   const std::string folder = EntryFolder(root_, key);
   std::error_code error;

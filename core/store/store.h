@@ -42,6 +42,9 @@ class ArtifactStore {
   // The path of the checked payload; nullopt where there is none. A damaged or half-written entry is reported
   // (WARNING), dropped, and counts as none.
   absl::StatusOr<std::optional<std::string>> Lookup(const StoreKey& key);
+  // The path of a payload that is there, unchecked: for large ones whose reader checks the parts that it reads, and
+  // calls Lookup() where one is wrong.
+  std::optional<std::string> Find(const StoreKey& key) const;
   // `write` makes the payload at the path it is given. Returns the payload's path in the store. On any error nothing of
   // it is left.
   absl::StatusOr<std::string> Put(const StoreKey& key,

@@ -35,7 +35,7 @@ absl::Status FillCrops(const PlannedStage& plan, RunContext& context, StageOutco
                                   [&](int64_t images) { context.progress.Advance(images * comm.size()); }};
   QWT_RETURN_IF_ERROR(plan.crops->Make(context.store, share));
   QWT_RETURN_IF_ERROR(context.comm.Barrier());
-  QWT_RETURN_IF_ERROR(plan.crops->Open(context.store, context.threads));
+  QWT_RETURN_IF_ERROR(plan.crops->Open(context.store));
   const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
   outcome->load_seconds += elapsed.count();
   return absl::OkStatus();
