@@ -204,6 +204,28 @@ TEST_F(CropCacheTest, BadImagesAreAnErrorOrLeftToTheLoaderToSkip) {
   EXPECT_TRUE(images[kBad + 1].defined());
 }
 
+// A dataset that may decode smaller images is told how small; the training transform takes parts of the whole one.
+TEST(LoadCropTest, SaysHowSmallAnImageMayBeDecoded) {
+  class Scaling : public Counting {
+   public:
+    absl::StatusOr<Example> GetScaled(int64_t index, int64_t least_side) const override {
+      asked = least_side;
+      return Get(index);
+    }
+    mutable int64_t asked = -1;
+  };
+  const Scaling dataset;
+  InputOptions input = Input();
+  ASSERT_TRUE(LoadCrop(dataset, 0, input).ok());
+  EXPECT_EQ(dataset.asked, 8);  // 7 / 0.875
+  input.transform = Transform::kTrain;
+  ASSERT_TRUE(LoadCrop(dataset, 0, input).ok());
+  EXPECT_EQ(dataset.asked, 0);
+  input = {{"small", 0, {}, {1, 1, 1}, 0}, 12, 12};
+  EXPECT_FALSE(LoadCrop(dataset, 0, input).ok());
+  EXPECT_EQ(dataset.asked, 0);
+}
+
 TEST_F(CropCacheTest, NetworksThatDifferInColoursAloneShareCrops) {
   Counting dataset;
   InputOptions other = Input();
