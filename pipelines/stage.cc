@@ -99,6 +99,11 @@ ImageList PlanImages(Planning& planning, const ImageChoice& choice, const std::s
 
 bool SkipsBadImages(const Request& request) { return request.Of("dataset").String("on_bad_image") == "skip"; }
 
+absl::Status CheckSomeAreLeft(const StageOutcome& outcome, int64_t images) {
+  if (static_cast<int64_t>(outcome.skipped.size()) < images) return absl::OkStatus();
+  return absl::DataLossError(absl::StrCat("none of the ", images, " images can be decoded; the log names them"));
+}
+
 std::unique_ptr<Loader> MakeLoader(const RunContext& context, const ImageList& images, const CropCache* crops) {
   LoaderOptions options;
   options.input = images.input;

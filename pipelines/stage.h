@@ -107,6 +107,9 @@ ImageList PlanImages(Planning& planning, const ImageChoice& choice, const std::s
 // Whether dataset.on_bad_image says to leave out images that cannot be decoded.
 bool SkipsBadImages(const Request& request);
 
+// DataLoss where every one of a stage's images was left out.
+absl::Status CheckSomeAreLeft(const StageOutcome& outcome, int64_t images);
+
 // This rank's share of the listed images. The images must outlive it.
 std::unique_ptr<Loader> MakeLoader(const RunContext& context, const ImageList& images,
                                    const CropCache* crops = nullptr);

@@ -21,25 +21,12 @@
 #include "quant/fake_quant_executor.h"
 #include "quant/method.h"
 #include "quant/sites.h"
+#include "tests/helpers/component.h"
 #include "tests/helpers/golden_model.h"
 #include "tests/helpers/golden_network.h"
 
 namespace qwt {
 namespace {
-
-template <typename Registry>
-auto Make(const std::string& name, const std::string& yaml) {
-  const auto component = Registry::Get().Find(name);
-  EXPECT_EQ(component.status(), absl::OkStatus());
-  const auto config = ParseConfig(yaml, "test");
-  EXPECT_EQ(config.status(), absl::OkStatus());
-  Problems problems;
-  const Options options = CheckOptions(*config, (*component)->schema, &problems);
-  EXPECT_EQ(problems.ToStatus(), absl::OkStatus());
-  auto made = (*component)->create(options);
-  EXPECT_EQ(made.status(), absl::OkStatus());
-  return *std::move(made);
-}
 
 std::string BitsOf(const GoldenNetwork& network) {
   return "{weight_bits: " + std::to_string(network.weight_bits) +
@@ -153,7 +140,7 @@ TEST_F(QuantizedModelTest, WithoutPlanAndCompensationIsTheFloatNetwork) {
 TEST_F(QuantizedModelTest, BlocksAreCompensatedAsTheirSolutionsSay) {
   const auto quantized = *MakeQuantizedExecutor(*model_, false), compensated = *MakeQuantizedExecutor(*model_, true);
   const auto fake = *MakeFakeQuantExecutor(model_->graph, model_->parameters, model_->plan);
-  const auto linear = Make<CompensatorRegistry>("linear", "{}");
+  const auto linear = MakeComponent<CompensatorRegistry>("linear", "{}");
   at::Tensor x = *fake->Run(model_->graph.stem, network_->evaluation);
   EXPECT_TRUE(at::equal(*compensated->Run(model_->graph.stem, network_->evaluation), x));
   for (int i = 0; i < 3; ++i) {
@@ -284,7 +271,7 @@ TEST(SizeTest, OfResnetsIsTheReferences) {
 // With no more than its specs.
 QuantizedModel ForSizes(const Graph& graph, int bits) {
   const std::string options = "{weight_bits: " + std::to_string(bits) + "}";
-  const QuantSpecs specs = *Make<QuantMethodRegistry>("repq_vit", options)->Specs(graph);
+  const QuantSpecs specs = *MakeComponent<QuantMethodRegistry>("repq_vit", options)->Specs(graph);
   QuantizedModel model;
   model.graph = graph;
   for (const auto& [site, spec] : specs) model.plan[site].spec = spec;
@@ -306,13 +293,14 @@ TEST(SizeTest, OfTheDemoAndOfDeiTSmallAsPublished) {
 // A published network at four bits with all that its file holds; what the numbers are does not change its length.
 QuantizedModel Published(const std::string& name, const std::string& method) {
   QuantizedModel model;
-  model.graph = Make<ModelRegistry>(name, "{}");
+  model.graph = MakeComponent<ModelRegistry>(name, "{}");
   std::map<std::string, int64_t> channels;
   for (const ParameterSpec& parameter : model.graph.parameters) {
     model.parameters[parameter.name] = at::zeros(parameter.shape).fill_(0.3);  // no whole number
     channels[parameter.name] = parameter.shape[0];
   }
-  const auto specs = *Make<QuantMethodRegistry>(method, "{weight_bits: 4, activation_bits: 4}")->Specs(model.graph);
+  const auto specs =
+      *MakeComponent<QuantMethodRegistry>(method, "{weight_bits: 4, activation_bits: 4}")->Specs(model.graph);
   for (const Site& site : QuantSites(model.graph)) {
     if (!specs.count(site.name)) continue;
     const bool weight = site.role == SiteRole::kWeight;

@@ -7,16 +7,12 @@
 
 #include "ATen/ops/empty.h"
 #include "data/transform.h"
+#include "data/transforms/avx2.h"
 
 namespace qwt {
 namespace {
 
 #if defined(__x86_64__)
-
-bool HasAvx2() {
-  static const bool has = __builtin_cpu_supports("avx2");
-  return has;
-}
 
 // One channel of pixels [0, done), eight at a time, each operation rounded as in NormaliseInto. Returns done; reads no
 // byte behind the last pixel.
@@ -41,7 +37,6 @@ __attribute__((target("avx2"))) int64_t NormaliseAvx2(const uint8_t* pixels, int
 
 #else
 
-bool HasAvx2() { return false; }
 int64_t NormaliseAvx2(const uint8_t*, int64_t, int, float, float, float*) { return 0; }
 
 #endif

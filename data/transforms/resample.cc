@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "data/transforms/avx2.h"
+
 #if defined(__x86_64__)
 #include <immintrin.h>
 #endif
@@ -17,14 +19,6 @@ constexpr int64_t kGroup = 4;   // taps of one vector step
 constexpr int64_t kVectorBytes = 16;
 
 uint8_t ToByte(int32_t sum) { return static_cast<uint8_t>(std::clamp(sum >> kResampleBits, 0, 255)); }
-
-bool HasAvx2() {
-#if defined(__x86_64__)
-  return __builtin_cpu_supports("avx2");
-#else
-  return false;
-#endif
-}
 
 // Four 16-bit numbers in one word, the first lowest.
 int64_t Pack(const int32_t (&values)[kGroup]) {
@@ -136,8 +130,7 @@ int64_t ResampleColumnsAvx2(const std::vector<int32_t>&, const uint8_t*, int64_t
 #endif
 
 void ResampleColumns(const std::vector<int32_t>& weights, const uint8_t* source, int64_t bytes, uint8_t* target) {
-  static const bool vectorised = HasAvx2();
-  int64_t x = vectorised ? ResampleColumnsAvx2(weights, source, bytes, target) : 0;
+  int64_t x = HasAvx2() ? ResampleColumnsAvx2(weights, source, bytes, target) : 0;
   for (; x < bytes; ++x) {
     int32_t sum = kHalf;
     for (size_t i = 0; i < weights.size(); ++i) sum += weights[i] * source[i * bytes + x];

@@ -285,8 +285,7 @@ class EvaluateStage : public Stage {
     for (int64_t i = 0; i < images; ++i) {
       if (evaluation.predictions.const_data_ptr<int64_t>()[i] == kSkipped) outcome->skipped.push_back(i);
     }
-    if (static_cast<int64_t>(outcome->skipped.size()) < images) return absl::OkStatus();
-    return absl::DataLossError(absl::StrCat("none of the ", images, " images can be decoded; the log names them"));
+    return CheckSomeAreLeft(*outcome, images);
   }
 };
 

@@ -26,8 +26,7 @@ absl::Status GatherSkipped(RunContext& context, const ImageList& images, const L
   for (int64_t i = 0; i < count; ++i) {
     if (bad.const_data_ptr<int64_t>()[i] > 0) outcome->skipped.push_back(i);
   }
-  if (static_cast<int64_t>(outcome->skipped.size()) < count) return absl::OkStatus();
-  return absl::DataLossError(absl::StrCat("none of the ", count, " images can be decoded; the log names them"));
+  return CheckSomeAreLeft(*outcome, count);
 }
 
 }  // namespace

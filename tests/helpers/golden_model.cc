@@ -6,30 +6,15 @@
 
 #include "ATen/TensorOperators.h"
 #include "core/comm/communicator.h"
-#include "core/config/node.h"
 #include "gtest/gtest.h"
-#include "quant/calibrate.h"
 #include "quant/fake_quant_executor.h"
-#include "quant/method.h"
+#include "tests/helpers/component.h"
+#include "tests/helpers/quant_method.h"
 
 namespace qwt {
 namespace {
 
 constexpr int64_t kBatch = 16;
-
-template <typename Registry>
-auto Make(const std::string& name, const std::string& yaml) {
-  const auto component = Registry::Get().Find(name);
-  EXPECT_EQ(component.status(), absl::OkStatus());
-  const auto config = ParseConfig(yaml, "test");
-  EXPECT_EQ(config.status(), absl::OkStatus());
-  Problems problems;
-  const Options options = CheckOptions(*config, (*component)->schema, &problems);
-  EXPECT_EQ(problems.ToStatus(), absl::OkStatus());
-  auto made = (*component)->create(options);
-  EXPECT_EQ(made.status(), absl::OkStatus());
-  return *std::move(made);
-}
 
 // Every batch of the values moved past a segment.
 void RunAll(const Executor& executor, const Segment& segment, std::vector<at::Tensor>* values) {
@@ -39,24 +24,19 @@ void RunAll(const Executor& executor, const Segment& segment, std::vector<at::Te
 }  // namespace
 
 QuantizedModel QuantizeGolden(const GoldenNetwork& network, const std::string& method, const std::string& options) {
-  const auto made = Make<QuantMethodRegistry>(method, options);
-  const QuantSpecs specs = *made->Specs(network.graph);
+  QuantizedNetwork quantized = QuantizeNetwork(*MakeMethod(method, options), network.graph, network.parameters,
+                                               {network.calibration.narrow(0, 0, kBatch)});
   QuantizedModel model;
-  model.graph = network.graph;
-  model.parameters = network.parameters;
-  auto plan = Calibrate(network.graph, network.parameters, specs, {network.calibration.narrow(0, 0, kBatch)},
-                        *MakeLocalCommunicator(), 1, {});
-  EXPECT_EQ(plan.status(), absl::OkStatus());
-  model.plan = *std::move(plan);
-  EXPECT_EQ(made->Rewrite(&model.graph, &model.parameters, &model.plan), absl::OkStatus());
-  EXPECT_EQ(SolveWeights(model.graph, model.parameters, specs, 1, &model.plan), absl::OkStatus());
+  model.graph = std::move(quantized.graph);
+  model.parameters = std::move(quantized.parameters);
+  model.plan = std::move(quantized.plan);
   return model;
 }
 
 void FitGolden(const GoldenNetwork& network, const std::string& compensator, const std::string& options,
                QuantizedModel* model) {
   model->compensator = compensator;
-  const std::unique_ptr<Compensator> made = Make<CompensatorRegistry>(compensator, options);
+  const std::unique_ptr<Compensator> made = MakeComponent<CompensatorRegistry>(compensator, options);
   const auto quantized = *MakeFakeQuantExecutor(model->graph, model->parameters, model->plan);
   const auto exact = MakeFloatExecutor(model->parameters);
   std::vector<at::Tensor> values;

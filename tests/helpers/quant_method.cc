@@ -1,27 +1,15 @@
 #include "tests/helpers/quant_method.h"
 
-#include "core/base/log.h"
-#include "core/config/node.h"
-#include "core/config/schema.h"
 #include "gtest/gtest.h"
 #include "models/executor.h"
 #include "quant/calibrate.h"
 #include "quant/fake_quant_executor.h"
+#include "tests/helpers/component.h"
 
 namespace qwt {
 
 std::unique_ptr<QuantMethod> MakeMethod(const std::string& name, const std::string& options) {
-  const auto component = QuantMethodRegistry::Get().Find(name);
-  EXPECT_TRUE(component.ok()) << component.status();
-  const auto node = ParseConfig(options, "test.yaml");
-  EXPECT_TRUE(node.ok()) << node.status();
-  Problems problems;
-  const Options checked = CheckOptions(*node, (*component)->schema, &problems);
-  EXPECT_EQ(problems.ToStatus(), absl::OkStatus());
-  QWT_CHECK(problems.empty());
-  auto method = MakeQuantMethod(name, checked);
-  EXPECT_TRUE(method.ok()) << method.status();
-  return *std::move(method);
+  return MakeComponent<QuantMethodRegistry>(name, options);
 }
 
 at::Tensor QuantizedNetwork::Logits(const at::Tensor& images) const {

@@ -20,6 +20,7 @@
 #include "gtest/gtest.h"
 #include "models/vit/vit.h"
 #include "qwt/compensator.h"
+#include "tests/helpers/component.h"
 #include "tests/helpers/golden_network.h"
 
 namespace qwt {
@@ -30,14 +31,7 @@ at::Tensor Random(at::IntArrayRef shape, uint64_t seed) {
 }
 
 std::unique_ptr<Compensator> GroupConv(const std::string& options = "{}") {
-  const auto component = CompensatorRegistry::Get().Find("group_conv");
-  EXPECT_EQ(component.status(), absl::OkStatus());
-  const auto config = ParseConfig(options, "test");
-  EXPECT_EQ(config.status(), absl::OkStatus());
-  Problems problems;
-  const Options checked = CheckOptions(*config, (*component)->schema, &problems);
-  EXPECT_EQ(problems.ToStatus(), absl::OkStatus());
-  return *(*component)->create(checked);
+  return MakeComponent<CompensatorRegistry>("group_conv", options);
 }
 
 // One block, called "block", that makes [N, out, ...] of [N, in, size, size] with this stride.

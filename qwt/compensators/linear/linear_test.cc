@@ -16,6 +16,7 @@
 #include "models/resnet/resnet.h"
 #include "models/swin/swin.h"
 #include "qwt/compensator.h"
+#include "tests/helpers/component.h"
 
 namespace qwt {
 namespace {
@@ -31,14 +32,7 @@ Graph TwoBlocks() {
 }
 
 std::unique_ptr<Compensator> Linear(const std::string& options = "{}") {
-  const auto component = CompensatorRegistry::Get().Find("linear");
-  EXPECT_EQ(component.status(), absl::OkStatus());
-  const auto config = ParseConfig(options, "test");
-  EXPECT_EQ(config.status(), absl::OkStatus());
-  Problems problems;
-  const Options checked = CheckOptions(*config, (*component)->schema, &problems);
-  EXPECT_EQ(problems.ToStatus(), absl::OkStatus());
-  return *(*component)->create(checked);
+  return MakeComponent<CompensatorRegistry>("linear", options);
 }
 
 // The solution of block `index` for Y - Ŷ = residual.
