@@ -1,0 +1,8 @@
+#include "ATen/cuda/CUDAContext.h"
+#include "core/tensor/gpu.h"
+
+namespace qwt {
+
+std::string GpuName(int index) { return at::cuda::getDeviceProperties(static_cast<c10::DeviceIndex>(index))->name; }
+
+}  // namespace qwt
