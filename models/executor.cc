@@ -1,5 +1,7 @@
 #include "models/executor.h"
 
+#include <utility>
+
 #include "ATen/TensorOperators.h"
 #include "ATen/ops/batch_norm.h"
 #include "ATen/ops/cat.h"
@@ -101,12 +103,13 @@ at::Tensor Scale(const Call& call) { return call.x().mul(call.node.Attribute("fa
 
 at::Tensor AddRelativePositionBias(const Call& call) {
   const int64_t tokens = call.x().size(2);
-  const at::Tensor bias = call.weight().index_select(0, RelativePositionIndex(call.Integer("window")));
+  const at::Tensor bias =
+      call.weight().index_select(0, RelativePositionIndex(call.Integer("window"), call.x().device()));
   return call.x().add(bias.view({tokens, tokens, -1}).permute({2, 0, 1}).contiguous());
 }
 
 at::Tensor AddWindowMask(const Call& call) {
-  const at::Tensor mask = WindowMask(call.Grid()), &x = call.x();
+  const at::Tensor mask = WindowMask(call.Grid(), call.x().device()), &x = call.x();
   return x.view({-1, mask.size(0), x.size(1), x.size(2), x.size(3)}).add(mask.unsqueeze(1)).view(x.sizes());
 }
 
@@ -173,7 +176,7 @@ std::string Describe(const Segment& segment, const Node& node, const std::vector
 
 class FloatExecutor : public Executor {
  public:
-  explicit FloatExecutor(const TensorMap& parameters) : parameters_(parameters) {}
+  explicit FloatExecutor(TensorMap parameters) : parameters_(std::move(parameters)) {}
 
   absl::StatusOr<at::Tensor> Run(const Segment& segment, const at::Tensor& batch) const override {
     return RunNodes(segment, batch, [this](const Node& node, const std::vector<at::Tensor>& inputs) {
@@ -182,7 +185,7 @@ class FloatExecutor : public Executor {
   }
 
  private:
-  const TensorMap& parameters_;
+  const TensorMap parameters_;
 };
 
 }  // namespace
@@ -220,8 +223,8 @@ std::vector<int> LastUses(const Segment& segment) {
   return last_uses;
 }
 
-std::unique_ptr<Executor> MakeFloatExecutor(const TensorMap& parameters) {
-  return std::make_unique<FloatExecutor>(parameters);
+std::unique_ptr<Executor> MakeFloatExecutor(TensorMap parameters) {
+  return std::make_unique<FloatExecutor>(std::move(parameters));
 }
 
 absl::StatusOr<at::Tensor> RunGraph(const Graph& graph, const Executor& executor, const at::Tensor& images) {

@@ -16,7 +16,8 @@ namespace qwt {
 class Executor {
  public:
   virtual ~Executor() = default;
-  // batch: float32, the segment's input; the result is its output. Internal, naming the node, if an operator fails.
+  // batch: float32, the segment's input; the result is its output. Internal, naming the node, if an operator fails;
+  // ResourceExhausted if it finds no memory.
   virtual absl::StatusOr<at::Tensor> Run(const Segment& segment, const at::Tensor& batch) const = 0;
 };
 
@@ -32,8 +33,11 @@ absl::StatusOr<at::Tensor> RunNodes(
 // Index of the last node that reads each value (0: the segment's input); -1: none.
 std::vector<int> LastUses(const Segment& segment);
 
-// `parameters` must outlive the executor.
-std::unique_ptr<Executor> MakeFloatExecutor(const TensorMap& parameters);
+// Runs where the parameters lie.
+std::unique_ptr<Executor> MakeFloatExecutor(TensorMap parameters);
+// `executor`, but a batch that a GPU has no memory for (ResourceExhausted) is run in halves, and so is every later one
+// of its size: the output is the same but for roundings. Says so in the log, once for each size.
+std::unique_ptr<Executor> MakeHalvingExecutor(std::unique_ptr<Executor> executor);
 
 // Stem, every block, head: logits [N, classes].
 absl::StatusOr<at::Tensor> RunGraph(const Graph& graph, const Executor& executor, const at::Tensor& images);

@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/base/status.h"
+#include "core/tensor/device.h"
 #include "core/tensor/parallel.h"
 #include "models/executor.h"
 #include "quant/search.h"
@@ -58,7 +59,7 @@ class Calibration {
     for (size_t i = 0; i < sites.size(); ++i) {
       const auto found = plan_->find(sites[i]);
       if (found == plan_->end()) continue;
-      QWT_ASSIGN_OR_RETURN(SiteQuantizer quantizer, SiteQuantizer::Make(sites[i], found->second));
+      QWT_ASSIGN_OR_RETURN(SiteQuantizer quantizer, SiteQuantizer::Make(sites[i], found->second, DeviceOf(weights_)));
       quantizers.emplace(i, std::move(quantizer));
     }
     const int64_t batches = static_cast<int64_t>(values_[node.inputs[0]].size());

@@ -12,7 +12,8 @@
 
 namespace qwt {
 
-// batches: this rank's micro-batches of images, float32 [n, 3, height, width]. `progress` (may be empty) hears the
+// batches: this rank's micro-batches of images, float32 [n, 3, height, width], where the parameters lie too: there
+// everything is computed. The plan lies on the CPU. `progress` (may be empty) hears the
 // number of nodes done and in all. Ranks get equal plans to the last bit whatever their shares. InvalidArgument naming
 // the site for NaN or infinity.
 absl::StatusOr<QuantPlan> Calibrate(const Graph& graph, const TensorMap& parameters, const QuantSpecs& specs,

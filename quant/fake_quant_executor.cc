@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "core/base/status.h"
+#include "core/tensor/device.h"
 #include "quant/site_quantizer.h"
 #include "quant/sites.h"
 
@@ -40,6 +41,7 @@ class FakeQuantExecutor : public Executor {
 
 absl::StatusOr<std::unique_ptr<Executor>> MakeFakeQuantExecutor(const Graph& graph, const TensorMap& parameters,
                                                                 const QuantPlan& plan) {
+  const at::Device device = DeviceOf(parameters);
   std::map<std::string, SiteQuantizer> inputs;
   QuantPlan unknown = plan;
   for (const Site& site : QuantSites(graph)) {
@@ -47,7 +49,7 @@ absl::StatusOr<std::unique_ptr<Executor>> MakeFakeQuantExecutor(const Graph& gra
     if (found == plan.end()) continue;
     unknown.erase(site.name);
     if (site.role == SiteRole::kWeight) continue;
-    QWT_ASSIGN_OR_RETURN(SiteQuantizer quantizer, SiteQuantizer::Make(site.name, found->second));
+    QWT_ASSIGN_OR_RETURN(SiteQuantizer quantizer, SiteQuantizer::Make(site.name, found->second, device));
     inputs.emplace(site.name, std::move(quantizer));
   }
   if (!unknown.empty()) {

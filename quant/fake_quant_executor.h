@@ -10,7 +10,7 @@
 
 namespace qwt {
 
-// Weights are quantised once, here. `plan` and `parameters` are copied (tensors shared).
+// Weights are quantised once, here. `plan` and `parameters` are copied (tensors shared). Runs where the parameters lie.
 absl::StatusOr<std::unique_ptr<Executor>> MakeFakeQuantExecutor(const Graph& graph, const TensorMap& parameters,
                                                                 const QuantPlan& plan);
 

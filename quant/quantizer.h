@@ -24,8 +24,8 @@ struct ScaleCandidate {
       degenerate;  // bool [channels]: (low, high) spans no range; chosen only where every candidate is degenerate
 };
 
-// Const and thread safe. x: float32 on the CPU, any shape; per channel, site.spec.channel_dim has as many elements as
-// site.scale.
+// Const and thread safe. x: float32, any shape; per channel, site.spec.channel_dim has as many elements as site.scale.
+// Apply runs where x lies, on the CPU or a GPU, and the site's tensors lie there too; all else is for the CPU.
 class Quantizer {
  public:
   virtual ~Quantizer() = default;

@@ -10,12 +10,14 @@
 #include "ATen/ops/empty.h"
 #include "ATen/ops/empty_like.h"
 #include "ATen/ops/full.h"
+#include "ATen/ops/stack.h"
 #include "ATen/ops/zeros.h"
 #include "absl/strings/str_cat.h"
 #include "core/base/log.h"
 #include "core/base/status.h"
 #include "core/comm/exact_sum.h"
 #include "core/tensor/parallel.h"
+#include "quant/batch_statistics.h"
 #include "quant/kernels/statistics.h"
 #include "quant/quantizer.h"
 
@@ -26,11 +28,6 @@ namespace {
 struct Extent {
   int64_t channels = 0;
   int64_t count = 0;  // values a channel
-};
-
-// The `largest` values of every channel, largest first, and the smallest negated, likewise: float32 [channels, kept].
-struct Extremes {
-  at::Tensor largest, smallest_negated;
 };
 
 absl::Status CheckSpec(const std::string& site, const QuantSpec& spec) {
@@ -58,7 +55,7 @@ absl::StatusOr<Extent> FindExtent(const std::string& site, const QuantSpec& spec
                                   const std::vector<at::Tensor>& batches, Communicator& comm, int threads) {
   std::vector<char> finite(batches.size());
   QWT_RETURN_IF_ERROR(ParallelFor(batches.size(), threads, [&](int64_t i) {
-    finite[i] = AllFinite(batches[i].data_ptr<float>(), batches[i].numel());
+    finite[i] = AllFinite(batches[i]);
     return absl::OkStatus();
   }));
   at::Tensor mine = at::zeros({3}, at::kLong);  // values a channel, channels, batches with NaN or infinity
@@ -86,40 +83,19 @@ absl::StatusOr<Extent> FindExtent(const std::string& site, const QuantSpec& spec
   return extent;
 }
 
-// x as [channels, values of one channel], contiguous.
-at::Tensor ChannelsFirst(const at::Tensor& x, const ChannelLayout& layout) {
-  return x.view({layout.outer, layout.channels, layout.inner}).transpose(0, 1).contiguous();
-}
-
-at::Tensor ToTensor(std::vector<LargestValues>& channels, int64_t kept) {
-  at::Tensor values = at::full({static_cast<int64_t>(channels.size()), kept}, -std::numeric_limits<float>::infinity());
-  for (size_t c = 0; c < channels.size(); ++c) {
-    const std::vector<float>& sorted = channels[c].Sorted();
-    std::copy(sorted.begin(), sorted.end(), values.data_ptr<float>() + c * kept);
-  }
-  return values;
-}
-
-Extremes ExtremesOf(const at::Tensor& x, const QuantSpec& spec, int64_t kept_largest, int64_t kept_smallest) {
-  const ChannelLayout layout = LayoutOf(x, spec);
-  const at::Tensor rows = ChannelsFirst(x, layout);
-  const int64_t n = layout.outer * layout.inner;
-  std::vector<LargestValues> largest(layout.channels, LargestValues(std::min(kept_largest, n)));
-  std::vector<LargestValues> smallest(layout.channels, LargestValues(std::min(kept_smallest, n)));
-  for (int64_t c = 0; c < layout.channels; ++c) {
-    AddExtremes(rows.data_ptr<float>() + c * n, n, &largest[c], &smallest[c]);
-  }
-  return {ToTensor(largest, std::min(kept_largest, n)), ToTensor(smallest, std::min(kept_smallest, n))};
-}
-
 // parts: [channels, any]. The `kept` largest of all, -infinity where there are fewer.
 at::Tensor MergeLargest(const std::vector<at::Tensor>& parts, int64_t channels, int64_t kept) {
-  std::vector<LargestValues> merged(channels, LargestValues(kept));
-  for (const at::Tensor& part : parts) {
-    const int64_t width = part.size(1);
-    for (int64_t i = 0; i < part.numel(); ++i) merged[i / width].Add(part.data_ptr<float>()[i]);
+  at::Tensor merged = at::full({channels, kept}, -std::numeric_limits<float>::infinity());
+  for (int64_t c = 0; c < channels; ++c) {
+    LargestValues largest(kept);
+    for (const at::Tensor& part : parts) {
+      const float* row = part.const_data_ptr<float>() + c * part.size(1);
+      for (int64_t i = 0; i < part.size(1); ++i) largest.Add(row[i]);
+    }
+    const std::vector<float>& sorted = largest.Sorted();
+    std::copy(sorted.begin(), sorted.end(), merged.mutable_data_ptr<float>() + c * kept);
   }
-  return ToTensor(merged, kept);
+  return merged;
 }
 
 absl::StatusOr<at::Tensor> MergeOverRanks(const std::vector<at::Tensor>& parts, const Extent& extent, int64_t kept,
@@ -141,7 +117,7 @@ absl::StatusOr<Extremes> FindExtremes(const QuantSpec& spec, const std::vector<a
   }
   std::vector<Extremes> parts(batches.size());
   QWT_RETURN_IF_ERROR(ParallelFor(batches.size(), threads, [&](int64_t i) {
-    parts[i] = ExtremesOf(batches[i], spec, kept_largest, kept_smallest);
+    parts[i] = ExtremesOf(batches[i], LayoutOf(batches[i], spec), kept_largest, kept_smallest);
     return absl::OkStatus();
   }));
   std::vector<at::Tensor> largest, smallest;
@@ -203,23 +179,40 @@ SiteQuantization MakeSite(const QuantSpec& spec, const ScaleCandidate& candidate
   return {spec, candidate.scale, candidate.zero_point};
 }
 
+// The candidates' scales and zero points, each [candidates, channels], where the values lie.
+struct CandidateTensors {
+  at::Tensor scales, zero_points;
+
+  CandidateTensors(const std::vector<ScaleCandidate>& candidates, at::Device device) {
+    std::vector<at::Tensor> scale, zero_point;
+    for (const ScaleCandidate& candidate : candidates) {
+      scale.push_back(candidate.scale);
+      zero_point.push_back(candidate.zero_point);
+    }
+    scales = at::stack(scale).to(device);
+    zero_points = at::stack(zero_point).to(device);
+  }
+};
+
 // Σ (x - x̂)² over all ranks: float64 [candidates, channels].
 absl::StatusOr<at::Tensor> Scores(const Quantizer& quantizer, const QuantSpec& spec,
                                   const std::vector<at::Tensor>& batches, const std::vector<ScaleCandidate>& candidates,
                                   const Extent& extent, Communicator& comm, int threads) {
   const int64_t count = static_cast<int64_t>(candidates.size());
+  const at::Device device = batches.empty() ? at::Device(at::kCPU) : batches[0].device();
+  const CandidateTensors tensors(candidates, device);
   ExactSum sum;
   std::mutex mutex;
   QWT_RETURN_IF_ERROR(ParallelFor(batches.size(), threads, [&](int64_t i) {
-    at::Tensor errors = at::zeros({count, extent.channels}, at::kDouble);
+    std::vector<at::Tensor> errors;
     const ChannelLayout layout = LayoutOf(batches[i], spec);
     for (int64_t j = 0; j < count; ++j) {
-      const at::Tensor approximation = quantizer.Apply(batches[i], MakeSite(spec, candidates[j]));
-      AddSquaredErrors(batches[i].data_ptr<float>(), approximation.data_ptr<float>(), layout.outer, layout.channels,
-                       layout.inner, errors.data_ptr<double>() + j * extent.channels);
+      const SiteQuantization site = {spec, tensors.scales[j], tensors.zero_points[j]};
+      errors.push_back(SquaredErrors(batches[i], quantizer.Apply(batches[i], site), layout));
     }
+    const at::Tensor of_batch = at::stack(errors).cpu();
     std::lock_guard<std::mutex> lock(mutex);
-    sum.Add(errors);
+    sum.Add(of_batch);
     return absl::OkStatus();
   }));
   QWT_RETURN_IF_ERROR(sum.Reduce(comm, {count, extent.channels}));

@@ -15,7 +15,8 @@ namespace qwt {
 // The percentiles of the reference's search.
 const std::vector<double>& ReferencePercentiles();
 
-// batches: this rank's part of the site's values, float32, maybe none; every rank of `comm` calls. InvalidArgument, on
+// batches: this rank's part of the site's values, float32, on one device, maybe none; every rank of `comm` calls. The
+// result lies on the CPU. InvalidArgument, on
 // every rank and naming `site`: NaN or infinity, no values at all, or a spec that nothing can meet. Constant channels
 // keep their value exactly, with one INFO line a site.
 absl::StatusOr<SiteQuantization> SearchScale(const std::string& site, const QuantSpec& spec,

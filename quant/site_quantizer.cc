@@ -8,10 +8,11 @@
 
 namespace qwt {
 
-absl::StatusOr<SiteQuantizer> SiteQuantizer::Make(const std::string& site, const SiteQuantization& quantization) {
+absl::StatusOr<SiteQuantizer> SiteQuantizer::Make(const std::string& site, const SiteQuantization& quantization,
+                                                  at::Device device) {
   SiteQuantizer result;
   result.site_ = site;
-  result.quantization_ = quantization;
+  result.quantization_ = {quantization.spec, quantization.scale.to(device), quantization.zero_point.to(device)};
   auto quantizer = MakeQuantizer(quantization.spec.quantizer);
   if (!quantizer.ok()) return Annotate(quantizer.status(), site);
   result.quantizer_ = *std::move(quantizer);
@@ -42,8 +43,8 @@ absl::StatusOr<TensorMap> QuantizeWeights(const Graph& graph, const TensorMap& p
   std::vector<at::Tensor> weights(nodes.size());
   QWT_RETURN_IF_ERROR(ParallelFor(nodes.size(), threads, [&](int64_t i) -> absl::Status {
     const std::string site = WeightSite(*nodes[i]);
-    QWT_ASSIGN_OR_RETURN(const SiteQuantizer quantizer, SiteQuantizer::Make(site, plan.at(site)));
     QWT_ASSIGN_OR_RETURN(const at::Tensor weight, FindWeight(*nodes[i], parameters));
+    QWT_ASSIGN_OR_RETURN(const SiteQuantizer quantizer, SiteQuantizer::Make(site, plan.at(site), weight.device()));
     weights[i] = quantizer.Apply(weight);
     return absl::OkStatus();
   }));

@@ -17,7 +17,9 @@ namespace qwt {
 // Const and thread safe.
 class SiteQuantizer {
  public:
-  static absl::StatusOr<SiteQuantizer> Make(const std::string& site, const SiteQuantization& quantization);
+  // For tensors on `device`.
+  static absl::StatusOr<SiteQuantizer> Make(const std::string& site, const SiteQuantization& quantization,
+                                            at::Device device = at::kCPU);
   // x̂. Throws, naming the site, where x has another number of channels than the site has scales.
   at::Tensor Apply(const at::Tensor& x) const;
 

@@ -30,6 +30,7 @@ struct BlockSolution {
   int64_t samples = 0;                // rows (tokens, output positions) fitted to
   // linear: "weight" [C, C'], "bias" float32 [C']; group_conv: "weight" [C', C / groups, k, k], "bias" float32 [C'].
   // Weights float16 or float32. As used: zeros where not kept.
+  // On the CPU as solved; to apply it they must lie where x does.
   TensorMap tensors;
 };
 
@@ -39,7 +40,8 @@ class BlockFit {
   virtual ~BlockFit() = default;
   // x: the block's input; y_float, y_quant: its output in float and quantised, float32; the first dimension is images,
   // those at first_image, first_image + 1, … of the fit's list: which of them are kept aside depends on that alone.
-  // Thread safe. InvalidArgument naming the block for NaN or infinity.
+  // All on one device. Thread safe. Adds the whole batch or, where it fails, nothing. InvalidArgument naming the block
+  // for NaN or infinity.
   virtual absl::Status Accumulate(int64_t first_image, const at::Tensor& x, const at::Tensor& y_float,
                                   const at::Tensor& y_quant) = 0;
   // The sums of all ranks, on all ranks: to the last bit the same however batches were shared.

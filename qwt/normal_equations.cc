@@ -9,6 +9,7 @@
 #include "ATen/ops/mm.h"
 #include "ATen/ops/outer.h"
 #include "ATen/ops/zeros.h"
+#include "ATen/ops/zeros_like.h"
 #include "absl/strings/str_cat.h"
 #include "core/base/log.h"
 #include "core/tensor/parallel.h"
@@ -32,7 +33,8 @@ double BiasRidge(Ridge ridge) { return ridge.of_bias ? ridge.strength : 0; }
 LeastSquares SolveCentred(const at::Tensor& xx, const at::Tensor& xr, double ridge) {
   const int64_t channels = xx.size(0);
   auto [eigenvalues, vectors] = at::linalg_eigh(xx);  // in increasing order
-  const double* values = eigenvalues.const_data_ptr<double>();
+  const at::Tensor on_cpu = eigenvalues.cpu();
+  const double* values = on_cpu.const_data_ptr<double>();
   const double largest = values[channels - 1];
   const double cut_off = std::max(0.0, (ridge > 0 ? kNoiseTolerance : kRankTolerance) * largest);
   int64_t rank = 0;
@@ -41,7 +43,7 @@ LeastSquares SolveCentred(const at::Tensor& xx, const at::Tensor& xr, double rid
   LeastSquares solution;
   solution.rank = rank;
   if (rank == 0) {
-    solution.weight = at::zeros(xr.sizes(), at::kDouble);
+    solution.weight = at::zeros_like(xr);
     return solution;
   }
   solution.condition = (largest + ridge) / (values[channels - rank] + ridge);
@@ -53,23 +55,28 @@ LeastSquares SolveCentred(const at::Tensor& xx, const at::Tensor& xr, double rid
 
 }  // namespace
 
-void NormalEquations::Add(const at::Tensor& x, const at::Tensor& r) {
+at::Tensor NormalEquations::Terms(const at::Tensor& x, const at::Tensor& r) {
   const int64_t inputs = x.size(-1), targets = r.size(-1), rows = x.numel() / std::max<int64_t>(1, inputs);
-  at::Tensor columns = at::empty({rows, inputs + 1 + targets}, at::kDouble);  // X | 1 | R
+  const at::TensorOptions exact = x.options().dtype(at::kDouble);
+  at::Tensor columns = at::empty({rows, inputs + 1 + targets}, exact);  // X | 1 | R
   columns.narrow(1, 0, inputs).copy_(x.reshape({rows, inputs}));
   columns.narrow(1, inputs, 1).fill_(1);
   at::Tensor target = columns.narrow(1, inputs + 1, targets);
   target.copy_(r.reshape({rows, targets}));
 
-  at::Tensor sums = at::zeros({inputs + 2, inputs + 1 + targets}, at::kDouble);
+  at::Tensor sums = at::zeros({inputs + 2, inputs + 1 + targets}, exact);
   sums.narrow(0, 0, inputs + 1).copy_(at::mm(columns.narrow(1, 0, inputs + 1).t(), columns));
   sums.select(0, inputs + 1).narrow(0, inputs + 1, targets).copy_((target * target).sum(0));
+  return sums;
+}
 
+void NormalEquations::Add(const at::Tensor& terms) {
+  const int64_t inputs = terms.size(0) - 2, targets = terms.size(1) - 1 - inputs;
   std::lock_guard<std::mutex> lock(mutex_);
   QWT_CHECK(inputs_ == 0 || (inputs_ == inputs && targets_ == targets));
   inputs_ = inputs;
   targets_ = targets;
-  sums_.Add(sums);
+  sums_.Add(terms);
 }
 
 absl::Status NormalEquations::Reduce(Communicator& comm) {

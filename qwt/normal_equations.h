@@ -27,12 +27,16 @@ struct Ridge {
   bool of_bias = false;
 };
 
-// XᵀX, XᵀR, ΣR², ΣX, ΣR and the number of rows, in float64. X: [rows, C], R: [rows, K].
+// XᵀX, XᵀR, ΣR², ΣX, ΣR and the number of rows, in float64, where the rows lie: on a GPU they are summed and solved
+// there, in float64 too. X: [rows, C], R: [rows, K].
 class NormalEquations {
  public:
-  // x: [..., C], r: [..., K] with the same leading sizes, finite, float32 or float64; every call with the same C and K.
-  // Thread safe. Throws what LibTorch throws.
-  void Add(const at::Tensor& x, const at::Tensor& r);
+  // What one batch adds. x: [..., C], r: [..., K] with the same leading sizes, finite, float32 or float64. Throws what
+  // LibTorch throws.
+  static at::Tensor Terms(const at::Tensor& x, const at::Tensor& r);
+  // Every call with terms of the same C and K, on the same device. Thread safe.
+  void Add(const at::Tensor& terms);
+  void Add(const at::Tensor& x, const at::Tensor& r) { Add(Terms(x, r)); }
   // The sums of all ranks, on all ranks. A rank may have added nothing. Internal where ranks differ in C or K.
   absl::Status Reduce(Communicator& comm);
 

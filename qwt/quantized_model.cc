@@ -2,6 +2,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "core/base/status.h"
+#include "core/tensor/device.h"
 #include "quant/fake_quant_executor.h"
 #include "quant/sites.h"
 #include "quant/size.h"
@@ -12,9 +13,12 @@ namespace {
 class CompensatedExecutor : public Executor {
  public:
   CompensatedExecutor(const QuantizedModel& model, std::unique_ptr<Executor> quantized,
-                      std::unique_ptr<Compensator> compensator)
+                      std::unique_ptr<Compensator> compensator, at::Device device)
       : quantized_(std::move(quantized)), compensator_(std::move(compensator)) {
-    for (const BlockSolution& solution : model.compensation) solutions_[solution.block] = &solution;
+    for (const BlockSolution& solution : model.compensation) {
+      BlockSolution& there = solutions_[solution.block] = solution;
+      there.tensors = ToDevice(solution.tensors, device);
+    }
   }
 
   absl::StatusOr<at::Tensor> Run(const Segment& segment, const at::Tensor& batch) const override {
@@ -22,7 +26,7 @@ class CompensatedExecutor : public Executor {
     const auto solution = solutions_.find(segment.name);
     if (solution == solutions_.end()) return output;
     QWT_RETURN_IF_ERROR(CatchExceptions(absl::StrCat("compensating ", segment.name), [&] {
-      output = compensator_->Apply(*solution->second, batch, output);
+      output = compensator_->Apply(solution->second, batch, output);
       return absl::OkStatus();
     }));
     return output;
@@ -31,7 +35,7 @@ class CompensatedExecutor : public Executor {
  private:
   std::unique_ptr<Executor> quantized_;
   std::unique_ptr<Compensator> compensator_;
-  std::map<std::string, const BlockSolution*> solutions_;  // by block
+  std::map<std::string, BlockSolution> solutions_;  // by block
 };
 
 }  // namespace
@@ -44,9 +48,10 @@ std::map<std::string, std::string> QuantizedWeights(const QuantizedModel& model)
   return weights;
 }
 
-absl::StatusOr<std::unique_ptr<Executor>> MakeQuantizedExecutor(const QuantizedModel& model, bool compensated) {
+absl::StatusOr<std::unique_ptr<Executor>> MakeQuantizedExecutor(const QuantizedModel& model, bool compensated,
+                                                                at::Device device) {
   QWT_ASSIGN_OR_RETURN(std::unique_ptr<Executor> quantized,
-                       MakeFakeQuantExecutor(model.graph, model.parameters, model.plan));
+                       MakeFakeQuantExecutor(model.graph, ToDevice(model.parameters, device), model.plan));
   if (!compensated) return quantized;
   if (model.compensation.empty()) return absl::FailedPreconditionError("the model has no compensation");
   QWT_ASSIGN_OR_RETURN(const auto* component, CompensatorRegistry::Get().Find(model.compensator));
@@ -55,7 +60,7 @@ absl::StatusOr<std::unique_ptr<Executor>> MakeQuantizedExecutor(const QuantizedM
   const Options defaults = CheckOptions(ConfigNode::EmptyMap(), component->schema, &problems);
   QWT_RETURN_IF_ERROR(problems.ToStatus());
   QWT_ASSIGN_OR_RETURN(std::unique_ptr<Compensator> compensator, component->create(defaults));
-  return std::make_unique<CompensatedExecutor>(model, std::move(quantized), std::move(compensator));
+  return std::make_unique<CompensatedExecutor>(model, std::move(quantized), std::move(compensator), device);
 }
 
 double FloatSizeMb(const Graph& graph) { return BitsToMb(ParameterBits(TrainedParameters(graph), {})); }

@@ -32,8 +32,9 @@ absl::Status SaveQuantizedModel(const std::string& path, const QuantizedModel& m
 // DataLoss for a damaged file, InvalidArgument for one of another version or of something else, each saying which.
 absl::StatusOr<QuantizedModel> LoadQuantizedModel(const std::string& path);
 
-// Runs blocks quantised, each followed by its compensation if it has one. The model must outlive it.
-absl::StatusOr<std::unique_ptr<Executor>> MakeQuantizedExecutor(const QuantizedModel& model, bool compensated);
+// Runs blocks quantised, each followed by its compensation if it has one, on `device`.
+absl::StatusOr<std::unique_ptr<Executor>> MakeQuantizedExecutor(const QuantizedModel& model, bool compensated,
+                                                                at::Device device = at::kCPU);
 
 // MB as the reference counts: Σ numel·bits/8/1e6 with the plan's bits for quantised weights, 16 for compensation
 // weights, 32 for all else but a BatchNorm's running statistics, which do not count.

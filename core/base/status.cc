@@ -5,6 +5,7 @@
 #include <exception>
 #include <new>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 
 namespace qwt {
@@ -22,7 +23,11 @@ absl::Status StatusFromCurrentException(absl::string_view context) {
   } catch (const std::exception& error) {
     // c10::Error appends a C++ stack trace after the first line; the log of a user's run is no place for it.
     absl::string_view what = error.what();
-    return absl::InternalError(absl::StrCat(context, ": ", what.substr(0, what.find("\nException raised from"))));
+    what = what.substr(0, what.find("\nException raised from"));
+    // LibTorch's own types for this are not known here, and a GPU's libraries have theirs.
+    const bool memory = absl::StrContains(what, "out of memory") || absl::StrContains(what, "ALLOC_FAILED");
+    return absl::Status(memory ? absl::StatusCode::kResourceExhausted : absl::StatusCode::kInternal,
+                        absl::StrCat(context, ": ", what));
   } catch (...) {
     return absl::InternalError(absl::StrCat(context, ": an exception of unknown type"));
   }

@@ -13,13 +13,13 @@ namespace qwt {
 // depend on the order of the terms, but for one case in 2^50. A sum that is not finite is what plain addition gives.
 class ExactSum {
  public:
-  // term: float64 on the CPU, contiguous; the first one sets the shape. Thread-compatible: one writer at a time.
+  // term: float64, contiguous; the first one sets shape and device. Thread-compatible: one writer at a time.
   void Add(const at::Tensor& term);
   void Add(const ExactSum& other);
   // The sum over all ranks, on all ranks; `shape` for a rank that added nothing. One rank's parts at a time are sent to
   // all: memory does not grow with the number of ranks.
   absl::Status Reduce(Communicator& comm, at::IntArrayRef shape);
-  at::Tensor Value() const;  // float64; undefined where nothing was added
+  at::Tensor Value() const;  // float64, where the terms lay; undefined where nothing was added
 
  private:
   at::Tensor parts_;  // [3, *shape]: the sum, its errors, their errors

@@ -80,6 +80,12 @@ int64_t PeakBytes(at::Device device) {
 
 void ResetPeakBytes(at::Device device) { AllocatorOf(device).resetPeakStats(device.index()); }
 
+void ReleaseCachedMemory(at::Device device) { AllocatorOf(device).emptyCache(); }
+
+at::Device DeviceOf(const TensorMap& tensors) {
+  return tensors.empty() ? at::Device(at::kCPU) : tensors.begin()->second.device();
+}
+
 TensorMap ToDevice(const TensorMap& tensors, at::Device device) {
   TensorMap moved;
   for (const auto& [name, tensor] : tensors) moved.emplace(name, tensor.to(device));

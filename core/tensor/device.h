@@ -32,6 +32,11 @@ int64_t FreeBytes(at::Device device);
 int64_t PeakBytes(at::Device device);
 void ResetPeakBytes(at::Device device);
 
+// Gives the allocator's cache back to the GPU, so that what is free is in one piece.
+void ReleaseCachedMemory(at::Device device);
+
+// Where the tensors lie, all on one device; the CPU for none.
+at::Device DeviceOf(const TensorMap& tensors);
 // The same tensors on the device; those that are there already are shared.
 TensorMap ToDevice(const TensorMap& tensors, at::Device device);
 

@@ -26,37 +26,27 @@ int RoundedLog(float ratio) {
   return static_cast<int>(std::nearbyint(-2.0f * log));
 }
 
-// A float of biased exponent e starts at code 2·(127 - e); past first[e] (as bits) it is one code lower, past second[e]
-// two.
-struct Thresholds {
-  std::array<int32_t, 256> first, second;
-
-  Thresholds() {
-    first.fill(INT32_MAX);
-    second.fill(INT32_MAX);
-    for (int32_t e = 1; e < 255; ++e) {
-      first[e] = FirstAtMost(e, 2 * (127 - e) - 1);
-      second[e] = FirstAtMost(e, 2 * (127 - e) - 2);
+// The smallest float of biased exponent e (as bits) whose code is at most `code`, or the next exponent's first float.
+int32_t FirstAtMost(int32_t e, int code) {
+  int32_t low = e << 23, high = (e + 1) << 23;
+  while (low < high) {
+    const int32_t middle = low + (high - low) / 2;
+    if (RoundedLog(FloatOf(middle)) <= code) {
+      high = middle;
+    } else {
+      low = middle + 1;
     }
   }
+  return low;
+}
 
-  // The smallest float of exponent e (as bits) whose code is at most `code`, or the next exponent's first float.
-  static int32_t FirstAtMost(int32_t e, int code) {
-    int32_t low = e << 23, high = (e + 1) << 23;
-    while (low < high) {
-      const int32_t middle = low + (high - low) / 2;
-      if (RoundedLog(FloatOf(middle)) <= code) {
-        high = middle;
-      } else {
-        low = middle + 1;
-      }
-    }
-    return low;
+LogSqrt2Thresholds MakeThresholds() {
+  LogSqrt2Thresholds thresholds;
+  for (int32_t e = 0; e < 256; ++e) {
+    const bool normal = e > 0 && e < 255;
+    thresholds.first[e] = normal ? FirstAtMost(e, 2 * (127 - e) - 1) : INT32_MAX;
+    thresholds.second[e] = normal ? FirstAtMost(e, 2 * (127 - e) - 2) : INT32_MAX;
   }
-};
-
-const Thresholds& GetThresholds() {
-  static const Thresholds thresholds;
   return thresholds;
 }
 
@@ -70,9 +60,9 @@ inline int32_t CodeOf(const int32_t* first, const int32_t* second, float ratio, 
   return positive < zero_code ? positive : zero_code;
 }
 
-QWT_VECTOR_CLONES void ApplyRun(const Thresholds& thresholds, const float* x, float* __restrict__ y, int64_t n,
+QWT_VECTOR_CLONES void ApplyRun(const LogSqrt2Thresholds& thresholds, const float* x, float* __restrict__ y, int64_t n,
                                 float scale, float floor, int32_t zero_code, const float* values) {
-  const int32_t *first = thresholds.first.data(), *second = thresholds.second.data();
+  const int32_t *first = thresholds.first, *second = thresholds.second;
   for (int64_t i = 0; i < n; ++i) {
     const float value = values[CodeOf(first, second, x[i] / scale, floor, zero_code)];
     y[i] = x[i] != x[i] ? x[i] : value;
@@ -107,19 +97,23 @@ void Walk(const LogSqrt2Arguments& a, const From* x, To* y, const Map& map) {
 
 }  // namespace
 
+const LogSqrt2Thresholds& GetLogSqrt2Thresholds() {
+  static const LogSqrt2Thresholds thresholds = MakeThresholds();
+  return thresholds;
+}
+
 void LogSqrt2Apply(const LogSqrt2Arguments& a, const float* x, float* y) {
-  const Thresholds& thresholds = GetThresholds();
+  const LogSqrt2Thresholds& thresholds = GetLogSqrt2Thresholds();
   Walk(a, x, y, [&](const float* from, float* to, int64_t n, float scale, const float* values) {
     ApplyRun(thresholds, from, to, n, scale, a.floor, a.zero_code, values);
   });
 }
 
 void LogSqrt2Codes(const LogSqrt2Arguments& a, const float* x, uint8_t* codes) {
-  const Thresholds& thresholds = GetThresholds();
+  const LogSqrt2Thresholds& thresholds = GetLogSqrt2Thresholds();
   Walk(a, x, codes, [&](const float* from, uint8_t* to, int64_t n, float scale, const float*) {
     for (int64_t i = 0; i < n; ++i) {
-      to[i] = static_cast<uint8_t>(
-          CodeOf(thresholds.first.data(), thresholds.second.data(), from[i] / scale, a.floor, a.zero_code));
+      to[i] = static_cast<uint8_t>(CodeOf(thresholds.first, thresholds.second, from[i] / scale, a.floor, a.zero_code));
     }
   });
 }

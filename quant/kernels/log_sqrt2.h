@@ -16,6 +16,13 @@ struct LogSqrt2Arguments {
   int zero_code = 255;  // at most 255
 };
 
+// By biased exponent e of a ratio, as its bits: a float of exponent e starts at code 2·(127 - e); past first[e] its
+// code is one lower, past second[e] two.
+struct LogSqrt2Thresholds {
+  int32_t first[256], second[256];
+};
+const LogSqrt2Thresholds& GetLogSqrt2Thresholds();
+
 void LogSqrt2Apply(const LogSqrt2Arguments& arguments, const float* x, float* y);
 void LogSqrt2Codes(const LogSqrt2Arguments& arguments, const float* x, uint8_t* codes);
 void LogSqrt2Dequantize(const LogSqrt2Arguments& arguments, const uint8_t* codes, float* y);

@@ -7,6 +7,8 @@
 #include "ATen/ops/empty.h"
 #include "ATen/ops/empty_like.h"
 #include "ATen/ops/zeros_like.h"
+#include "core/tensor/stream.h"
+#include "quant/kernels/gpu.h"
 #include "quant/quantizer.h"
 
 namespace qwt {
@@ -46,7 +48,14 @@ class LogSqrt2Quantizer : public Quantizer {
   at::Tensor Apply(const at::Tensor& x, const SiteQuantization& site) const override {
     const at::Tensor input = x.contiguous();
     at::Tensor output = at::empty_like(input);
-    LogSqrt2Apply(ArgumentsOf(input, site), input.data_ptr<float>(), output.data_ptr<float>());
+    const LogSqrt2Arguments arguments = ArgumentsOf(input, site);
+    const float* from = input.const_data_ptr<float>();
+    float* to = output.mutable_data_ptr<float>();
+    if (input.is_cuda()) {
+      RunOnStreamOf(input, [&](void* stream) { LogSqrt2ApplyOnGpu(arguments, from, to, stream); });
+    } else {
+      LogSqrt2Apply(arguments, from, to);
+    }
     return output;
   }
 

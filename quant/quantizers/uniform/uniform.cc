@@ -9,6 +9,8 @@
 #include "ATen/core/Tensor.h"
 #include "ATen/ops/empty.h"
 #include "ATen/ops/empty_like.h"
+#include "core/tensor/stream.h"
+#include "quant/kernels/gpu.h"
 #include "quant/quantizer.h"
 
 namespace qwt {
@@ -58,7 +60,14 @@ class UniformQuantizer : public Quantizer {
   at::Tensor Apply(const at::Tensor& x, const SiteQuantization& site) const override {
     const at::Tensor input = x.contiguous();
     at::Tensor output = at::empty_like(input);
-    UniformApply(ArgumentsOf(input, site), input.data_ptr<float>(), output.data_ptr<float>());
+    const UniformArguments arguments = ArgumentsOf(input, site);
+    const float* from = input.const_data_ptr<float>();
+    float* to = output.mutable_data_ptr<float>();
+    if (input.is_cuda()) {
+      RunOnStreamOf(input, [&](void* stream) { UniformApplyOnGpu(arguments, from, to, stream); });
+    } else {
+      UniformApply(arguments, from, to);
+    }
     return output;
   }
 

@@ -28,14 +28,27 @@ class LayerSums {
  public:
   explicit LayerSums(const LeastSquaresLayer& layer) : layer_(layer), groups_(layer.groups) {}
 
-  void Add(const at::Tensor& x, const at::Tensor& residual) {
+  // What some images add: by group, and by position.
+  struct Terms {
+    std::vector<at::Tensor> groups;
+    at::Tensor positions;
+  };
+  Terms TermsOf(const at::Tensor& x, const at::Tensor& residual) const {
+    Terms terms;
     for (int64_t group = 0; group < layer_.groups; ++group) {
-      groups_[group].Add(layer_.inputs(x, group), layer_.targets(residual, group));
+      terms.groups.push_back(NormalEquations::Terms(layer_.inputs(x, group), layer_.targets(residual, group)));
     }
-    if (layer_.mean_by_position.empty()) return;
-    const at::Tensor sums = residual.sum(0, /*keepdim=*/false, at::kDouble).contiguous();
+    if (!layer_.mean_by_position.empty()) {
+      terms.positions = residual.sum(0, /*keepdim=*/false, at::kDouble).contiguous();
+    }
+    return terms;
+  }
+
+  void Add(const Terms& terms) {
+    for (size_t group = 0; group < terms.groups.size(); ++group) groups_[group].Add(terms.groups[group]);
+    if (!terms.positions.defined()) return;
     std::lock_guard<std::mutex> lock(mutex_);
-    positions_.Add(sums);
+    positions_.Add(terms.positions);
   }
 
   absl::Status Reduce(Communicator& comm) {
@@ -92,7 +105,7 @@ at::Tensor Select(const at::Tensor& batch, const std::vector<int64_t>& images) {
   if (static_cast<int64_t>(images.size()) == batch.size(0)) return batch;
   const at::Tensor index = at::from_blob(const_cast<int64_t*>(images.data()), {static_cast<int64_t>(images.size())},
                                          at::TensorOptions(at::kLong));
-  return batch.index_select(0, index);
+  return batch.index_select(0, index.to(batch.device()));
 }
 
 class LeastSquaresFit : public BlockFit {
@@ -111,8 +124,12 @@ class LeastSquaresFit : public BlockFit {
       QWT_ASSIGN_OR_RETURN(const at::Tensor residual, BlockResidual(block_, x, y_float, y_quant));
       std::vector<int64_t> fitted, held_out;
       for (int64_t i = 0; i < x.size(0); ++i) (options_.HeldOut(first_image + i) ? held_out : fitted).push_back(i);
-      if (!fitted.empty()) fitted_.Add(Select(x, fitted), Select(residual, fitted));
-      if (!held_out.empty()) held_out_.Add(Select(x, held_out), Select(residual, held_out));
+      // All of a batch or nothing of it: where there is no memory for it, it comes again in parts.
+      LayerSums::Terms fitted_terms, held_out_terms;
+      if (!fitted.empty()) fitted_terms = fitted_.TermsOf(Select(x, fitted), Select(residual, fitted));
+      if (!held_out.empty()) held_out_terms = held_out_.TermsOf(Select(x, held_out), Select(residual, held_out));
+      fitted_.Add(fitted_terms);
+      held_out_.Add(held_out_terms);
       return absl::OkStatus();
     });
   }
@@ -180,8 +197,8 @@ class LeastSquaresFit : public BlockFit {
     solution->mse_before = fitted_.TargetSquares() / values;
     solution->mse_after = solution->kept ? after / values : solution->mse_before;
     const at::Tensor stored = layer_.stored_weight(weight).contiguous(), stored_bias = bias.flatten();
-    solution->tensors["weight"] = solution->kept ? stored : at::zeros_like(stored);
-    solution->tensors["bias"] = solution->kept ? stored_bias : at::zeros_like(stored_bias);
+    solution->tensors["weight"] = (solution->kept ? stored : at::zeros_like(stored)).cpu();
+    solution->tensors["bias"] = (solution->kept ? stored_bias : at::zeros_like(stored_bias)).cpu();
     return absl::OkStatus();
   }
 

@@ -94,15 +94,18 @@ class GroupConv : public Compensator {
   }
 
   // y_quant + conv(X) + b. With float16 weights: X and W rounded to float16, the sums of the convolution in float32,
-  // its result rounded to float16. Everything but the stride stands in the weight's shape.
+  // its result rounded to float16, as by a GPU's float16 convolution. Everything but the stride stands in the weight's
+  // shape.
   at::Tensor Apply(const BlockSolution& solution, const at::Tensor& x, const at::Tensor& y_quant) const override {
     if (!solution.kept) return y_quant;
     const at::Tensor& weight = solution.tensors.at("weight");
     const at::ScalarType storage = weight.scalar_type();
     const int64_t stride = Stride(x.sizes(), y_quant.sizes()), padding = weight.size(2) / 2;
-    const at::Tensor product = at::conv2d(x.to(storage).to(at::kFloat).contiguous(), weight.to(at::kFloat), {},
-                                          {stride, stride}, {padding, padding}, {1, 1}, x.size(1) / weight.size(1));
-    return y_quant + product.to(storage).to(at::kFloat) + solution.tensors.at("bias").view({1, -1, 1, 1});
+    const at::ScalarType computed = x.is_cpu() ? at::kFloat : storage;
+    const at::Tensor product = at::conv2d(x.to(storage).to(computed).contiguous(), weight.to(computed), {},
+                                          {stride, stride}, {padding, padding}, {1, 1}, x.size(1) / weight.size(1))
+                                   .to(storage);
+    return y_quant + product.to(at::kFloat) + solution.tensors.at("bias").view({1, -1, 1, 1});
   }
 
  private:

@@ -49,13 +49,15 @@ class Linear : public Compensator {
   }
 
   // y_quant + X·W + b. With float16 weights: X and W rounded to float16, the sums of the product in float32, the
-  // product rounded to float16 (what a GPU's float16 GEMM gives, which CPUs lack).
+  // product rounded to float16: what a GPU's float16 GEMM gives. CPUs lack that, so there it is made of float32.
   at::Tensor Apply(const BlockSolution& solution, const at::Tensor& x, const at::Tensor& y_quant) const override {
     if (!solution.kept) return y_quant;
     const at::Tensor& weight = solution.tensors.at("weight");
     const at::ScalarType storage = weight.scalar_type();
-    const at::Tensor product = at::matmul(x.to(storage).to(at::kFloat), weight.to(at::kFloat));
-    return y_quant + product.to(storage).to(at::kFloat) + solution.tensors.at("bias");
+    const at::Tensor rounded = x.to(storage);
+    const at::Tensor product = x.is_cpu() ? at::matmul(rounded.to(at::kFloat), weight.to(at::kFloat)).to(storage)
+                                          : at::matmul(rounded, weight);
+    return y_quant + product.to(at::kFloat) + solution.tensors.at("bias");
   }
 
  private:
