@@ -4,22 +4,24 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "core/tensor/device.h"
 #include "core/tensor/parallel.h"
 #include "pipelines/home.h"
 
 namespace qwt {
 
-absl::StatusOr<Plan> MakePlan(const std::string& config_path, const std::vector<std::string>& overrides, int world_size,
-                              int local_ranks) {
+absl::StatusOr<Plan> MakePlan(const std::string& config_path, const std::vector<std::string>& overrides,
+                              const Placement& placement) {
   Problems problems;
   QWT_ASSIGN_OR_RETURN(ConfigNode config,
                        LoadConfig(config_path, overrides, {{kHomeVariable, HomeFolder()}}, &problems));
   Plan plan;
   plan.request = CheckRequest(config, &problems);
   QWT_RETURN_IF_ERROR(problems.ToStatus());
-  plan.world_size = world_size;
-  plan.threads = ResolveThreads(plan.request.Of("runtime").Int("threads"), local_ranks);
-  Planning planning{plan.request, world_size, plan.threads};
+  plan.world_size = placement.world_size;
+  plan.device = placement.device;
+  plan.threads = ResolveThreads(plan.request.Of("runtime").Int("threads"), placement.local_ranks);
+  Planning planning{plan.request, plan.world_size, plan.threads, plan.device};
   for (const std::string& name : plan.request.stages) {
     plan.stages.push_back(CreateStage(name)->Plan(planning, &problems));
     plan.stages.back().name = name;
@@ -61,7 +63,7 @@ std::string DescribePlan(const Plan& plan) {
   }
   text += DescribeDiskUse(plan);
   absl::StrAppend(&text, "  store ", root, ", ", plan.threads, plan.threads == 1 ? " thread, " : " threads, ",
-                  plan.world_size, plan.world_size == 1 ? " rank\n" : " ranks\n");
+                  plan.world_size, plan.world_size == 1 ? " rank" : " ranks", ", ", DescribeDevice(plan.device), "\n");
   return text;
 }
 

@@ -10,18 +10,26 @@
 
 namespace qwt {
 
+// Who runs: this rank's part of the machine.
+struct Placement {
+  int world_size = 1;
+  int local_ranks = 1;  // ranks of this machine, which share its cores
+  at::Device device = at::kCPU;
+};
+
 struct Plan {
   Request request;
   Graph graph;
   int threads = 1;
   int world_size = 1;
+  at::Device device = at::kCPU;
   std::vector<PlannedStage> stages;
 };
 
 // Reads the config, checks it against every schema, opens what it names (weights, images) and computes every stage's
 // keys. InvalidArgument (or NotFound for the config file itself) with all that is wrong.
-absl::StatusOr<Plan> MakePlan(const std::string& config_path, const std::vector<std::string>& overrides, int world_size,
-                              int local_ranks);
+absl::StatusOr<Plan> MakePlan(const std::string& config_path, const std::vector<std::string>& overrides,
+                              const Placement& placement);
 
 // A line for each cache that a stage keeps beside its values, with its size; "" for none.
 std::string DescribeDiskUse(const Plan& plan);

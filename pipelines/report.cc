@@ -139,10 +139,13 @@ std::string StageTable(const RunResult& result) {
       "<div class='scroll'><table><tr><th>stage</th><th>time</th><th>images</th><th>bound by</th><th>peak memory</th>"
       "</tr>";
   for (const StageRecord& stage : result.stages) {
-    absl::StrAppendFormat(&html, "<tr><td>%s</td><td>%s</td><td>%s</td><td>%s</td><td>%.0f MB</td></tr>", stage.name,
+    const std::string on_gpu =
+        stage.gpu_peak_bytes == 0 ? "" : absl::StrFormat(", GPU %.0f MB", stage.gpu_peak_bytes / 1e6);
+    absl::StrAppendFormat(&html, "<tr><td>%s</td><td>%s</td><td>%s</td><td>%s</td><td>%.0f MB%s</td></tr>", stage.name,
                           FormatDuration(stage.seconds) + (stage.cached ? " (from the store)" : ""),
                           stage.images > 0 ? absl::StrCat(stage.images) : "",
-                          stage.images > 0 ? BoundBy(stage.load_seconds, stage.seconds) : "", stage.peak_bytes / 1e6);
+                          stage.images > 0 ? BoundBy(stage.load_seconds, stage.seconds) : "", stage.peak_bytes / 1e6,
+                          on_gpu);
   }
   return html + "</table></div>";
 }

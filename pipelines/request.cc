@@ -61,7 +61,12 @@ Section ExpectedSection() {
 Section RuntimeSection() {
   return {"runtime",
           "How to run; nothing here but batch_size can change a result.",
-          {{Option::String("device", "Where to compute.").OneOf({"auto", "cpu"}).Default("auto").NoEffectOnResult(),
+          {{Option::String("device",
+                           "Where to compute: auto (a GPU where the program is built for them and finds one, else the "
+                           "CPU), cpu, cuda, or cuda:N for one of them. CPUs and GPUs do not round alike, so each "
+                           "keeps results of its own.")
+                .Default("auto")
+                .NoEffectOnResult(),
             Option::Path("store", "Folder of the artifact store, which keeps what stages made.")
                 .Default("~/.cache/qwt/store")
                 .NoEffectOnResult(),
@@ -70,10 +75,11 @@ Section RuntimeSection() {
                 .Default("0")
                 .NoEffectOnResult(),
             Option::Int("batch_size",
-                        "Images computed together. It decides in which order products are summed, so it is part of "
-                        "every stored value's key.")
-                .Range(1, 4096)
-                .Default("16")}},
+                        "Images computed together; 0: 16 on the CPU, and on a GPU as many as its memory allows, up to "
+                        "256. It decides in which order products are summed, so it is part of every stored value's "
+                        "key. A GPU that has no memory for so many goes on with half.")
+                .Range(0, 4096)
+                .Default("0")}},
           "",
           nullptr};
 }

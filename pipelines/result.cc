@@ -175,6 +175,7 @@ std::string ResultToJson(const RunResult& result) {
                               {"images", stage.images},
                               {"images_per_second", stage.seconds > 0 ? Rounded(stage.images / stage.seconds, 1) : 0.0},
                               {"peak_bytes", stage.peak_bytes}});
+    if (stage.gpu_peak_bytes > 0) json["stages"].back()["gpu_peak_bytes"] = stage.gpu_peak_bytes;
     if (stage.images_sha256.empty()) continue;
     Json& entry = json["stages"].back();
     entry["images_sha256"] = stage.images_sha256;

@@ -9,9 +9,11 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "c10/core/DeviceGuard.h"
 #include "core/base/interrupt.h"
 #include "core/base/log.h"
 #include "core/base/sha256.h"
+#include "core/tensor/device.h"
 #include "pipelines/agreement.h"
 #include "pipelines/planner.h"
 #include "pipelines/result.h"
@@ -55,6 +57,7 @@ void PrintStage(const StageRecord& stage) {
 absl::Status RunStage(const PlannedStage& planned, RunContext& context, Values& values, StageRecord* record) {
   const std::unique_ptr<Stage> stage = CreateStage(planned.name);
   ResetPeakMemory();
+  if (context.device.is_cuda()) ResetPeakBytes(context.device);
   const auto start = std::chrono::steady_clock::now();
   StageOutcome outcome;
   absl::Status status = CheckInterrupt();
@@ -67,6 +70,7 @@ absl::Status RunStage(const PlannedStage& planned, RunContext& context, Values& 
   record->cached = outcome.cached;
   record->images = outcome.cached ? 0 : planned.images.indices.size();
   record->peak_bytes = PeakMemoryBytes();
+  if (context.device.is_cuda()) record->gpu_peak_bytes = PeakBytes(context.device);
   record->load_seconds = outcome.load_seconds;
   record->images_sha256 = planned.images.fingerprint;
   for (int64_t position : outcome.skipped) {
@@ -141,11 +145,13 @@ int Execute(const Plan& plan, const RunArguments& arguments, Communicator& comm)
   auto store = ArtifactStore::Open(plan.request.Of("runtime").String("store"));
   if (!store.ok()) return Fail(store.status(), kRequestWrong, comm);
   Progress progress(first_rank);
-  RunContext context{plan.request, comm, **store, plan.threads, progress};
+  RunContext context{plan.request, comm, **store, plan.threads, progress, plan.device};
+  const c10::DeviceGuard current(plan.device);
   RunResult result;
   result.name = plan.request.name;
   result.ranks = comm.size();
   result.threads = plan.threads;
+  result.device = DescribeDevice(plan.device);
   result.config_sha256 = Sha256(plan.request.ToYaml());
   result.expected = ExpectedOf(plan.request);
 
@@ -183,7 +189,8 @@ int Run(const RunArguments& arguments) {
     return kRunFailed;
   }
   if ((*comm)->size() > 1) SetLogRank((*comm)->rank());
-  auto plan = MakePlan(arguments.config, arguments.overrides, (*comm)->size(), LocalRanks());
+  UseExactProducts();
+  auto plan = MakePlan(arguments.config, arguments.overrides, {(*comm)->size(), LocalRanks(), at::kCPU});
   const absl::Status agreed = AgreeOnPlan(plan, **comm);
   if (!agreed.ok()) return Fail(agreed, kRequestWrong, **comm);
   if (arguments.dry_run) {

@@ -1,9 +1,13 @@
 #include "pipelines/stage.h"
 
+#include <algorithm>
+
 #include "ATen/ops/zeros.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "core/base/log.h"
+#include "core/tensor/device.h"
+#include "models/cost.h"
 
 namespace qwt {
 namespace {
@@ -22,6 +26,24 @@ absl::StatusOr<std::shared_ptr<const Dataset>> OpenSplit(Planning& planning, Spl
     entry->second = std::move(dataset);
   }
   return entry->second;
+}
+
+int64_t RequestedBatchSize(const Request& request) { return request.Of("runtime").Int("batch_size"); }
+
+// As asked for; else 16 on the CPU, where larger ones are no faster, and on a GPU the largest power of two up to 256
+// whose activations leave most of the free memory to what else a stage holds. Calibration and fit have few images,
+// which are cut for up to eight ranks: how they are cut must not depend on how many there are.
+int64_t BatchSize(const Planning& planning, int64_t images, Split split) {
+  constexpr int64_t kOnCpu = 16, kLargest = 256, kSmallestCut = 16, kRanks = 8, kPartOfMemory = 8;
+  const int64_t requested = RequestedBatchSize(planning.request);
+  if (requested > 0) return requested;
+  if (planning.device.is_cpu()) return kOnCpu;
+  const int64_t most = split == Split::kTrain ? std::max(kSmallestCut, images / kRanks) : kLargest;
+  const int64_t bytes_an_image = std::max<int64_t>(1, PeakActivationBytes(planning.graph, 1));
+  const int64_t free_bytes = FreeBytes(planning.device);
+  int64_t size = 1;
+  while (2 * size <= std::min(most, kLargest) && 2 * size * bytes_an_image * kPartOfMemory <= free_bytes) size *= 2;
+  return size;
 }
 
 std::string TransformText(const InputOptions& input) {
@@ -57,8 +79,10 @@ StoreKey StageKey(const std::string& stage, int version, const Planning& plannin
     key.Add("images", images->fingerprint);
     key.Add("transform", TransformText(images->input));
     if (SkipsBadImages(planning.request)) key.Add("on_bad_image", "skip");
-    key.Add("batch_size", absl::StrCat(planning.request.Of("runtime").Int("batch_size")));
+    const bool chosen_by_memory = planning.device.is_cuda() && RequestedBatchSize(planning.request) == 0;
+    key.Add("batch_size", chosen_by_memory ? "auto" : absl::StrCat(images->batch_size));
   }
+  if (!planning.device.is_cpu()) key.Add("device", DeviceTypeName(planning.device.type(), /*lower_case=*/true));
   return key;
 }
 
@@ -88,6 +112,7 @@ ImageList PlanImages(Planning& planning, const ImageChoice& choice, const std::s
     return images;
   }
   images.indices = *std::move(indices);
+  images.batch_size = BatchSize(planning, images.indices.size(), choice.split);
   auto fingerprint = images.dataset->Fingerprint(images.indices);
   if (!fingerprint.ok()) {
     problems->Add(options.Where("images"), std::string(fingerprint.status().message()));
@@ -95,6 +120,10 @@ ImageList PlanImages(Planning& planning, const ImageChoice& choice, const std::s
   }
   images.fingerprint = *std::move(fingerprint);
   return images;
+}
+
+int64_t ImagesInFlight(const Planning& planning, const ImageList& images) {
+  return images.batch_size * (planning.device.is_cpu() ? planning.threads : 1);
 }
 
 bool SkipsBadImages(const Request& request) { return request.Of("dataset").String("on_bad_image") == "skip"; }
@@ -107,7 +136,7 @@ absl::Status CheckSomeAreLeft(const StageOutcome& outcome, int64_t images) {
 std::unique_ptr<Loader> MakeLoader(const RunContext& context, const ImageList& images, const CropCache* crops) {
   LoaderOptions options;
   options.input = images.input;
-  options.batch_size = context.request.Of("runtime").Int("batch_size");
+  options.batch_size = images.batch_size;
   options.rank = context.comm.rank();
   options.world_size = context.comm.size();
   options.workers = context.threads;

@@ -30,7 +30,8 @@ struct ImageList {
   std::shared_ptr<const Dataset> dataset;
   std::vector<int64_t> indices;
   std::string fingerprint;
-  InputOptions input;  // what is made of each
+  InputOptions input;      // what is made of each
+  int64_t batch_size = 1;  // how many are computed together
 };
 
 // What a stage will do.
@@ -40,7 +41,7 @@ struct PlannedStage {
   std::vector<std::string> entries;  // what each is: "blocks.3", "float"
   ImageList images;
   std::shared_ptr<CropCache> crops;  // of the images, where they are to be kept decoded
-  int64_t memory_bytes = 0;          // estimated peak on one rank, beyond what earlier stages left
+  int64_t memory_bytes = 0;          // estimated peak on one rank's device, beyond what earlier stages left
 };
 
 // What a stage tells of its work besides its values.
@@ -54,7 +55,8 @@ struct StageOutcome {
 struct Planning {
   const Request& request;
   int world_size = 1;
-  int threads = 1;
+  int threads = 1;  // of a rank: that decode, and on the CPU compute
+  at::Device device = at::kCPU;
   Graph graph = {};                                                     // set by the stage that makes the network
   std::map<std::string, std::string> made = {};                         // value -> hash of the key that makes it
   std::map<std::string, std::shared_ptr<const Dataset>> datasets = {};  // by split, opened once
@@ -65,8 +67,12 @@ struct RunContext {
   const Request& request;
   Communicator& comm;
   ArtifactStore& store;
-  int threads;
+  int threads;  // that decode
   Progress& progress;
+  at::Device device = at::kCPU;
+
+  // That compute: on the CPU each a batch of its own, on a GPU one, which keeps it busy.
+  int compute_threads() const { return device.is_cpu() ? threads : 1; }
 };
 
 class Stage {
@@ -87,8 +93,8 @@ using StageRegistry = Registry<std::unique_ptr<Stage>, kStageKind>;
 std::unique_ptr<Stage> CreateStage(const std::string& name);
 
 // The key every stage starts from: its name and version, the section's options that can change the result, keys of the
-// values it needs, and (with images) their fingerprint, their transform and the batch size, whose cut decides in which
-// order products are summed.
+// values it needs, the kind of device where that is no CPU, and (with images) their fingerprint, their transform and
+// the batch size, whose cut decides in which order products are summed; "auto" for a GPU's own choice.
 StoreKey StageKey(const std::string& stage, int version, const Planning& planning,
                   const std::vector<std::string>& sections, const std::vector<std::string>& needs,
                   const ImageList* images);
@@ -103,6 +109,9 @@ struct ImageChoice {
 // Opens (once) the split of the request's dataset and lists the images. `section` is whose option `images` is to blame
 // where there are too few.
 ImageList PlanImages(Planning& planning, const ImageChoice& choice, const std::string& section, Problems* problems);
+
+// Images that a rank computes at once, for estimates of memory.
+int64_t ImagesInFlight(const Planning& planning, const ImageList& images);
 
 // Whether dataset.on_bad_image says to leave out images that cannot be decoded.
 bool SkipsBadImages(const Request& request);

@@ -1,5 +1,5 @@
-// What the scale search takes of one batch of a site's values, where the batch lies: on the CPU by this thread, on a GPU
-// for all channels at once.
+// What the scale search takes of one batch of a site's values, where the batch lies: on the CPU by this thread, on a
+// GPU for all channels at once.
 #pragma once
 
 #include <cstdint>

@@ -7,8 +7,8 @@
 
 namespace qwt {
 
-// Calls launch(stream) with x's GPU current; stream is that GPU's current stream, a cudaStream_t: what is launched there
-// runs after the operators before and before those after.
+// Calls launch(stream) with x's GPU current; stream is that GPU's current stream, a cudaStream_t: what is launched
+// there runs after the operators before and before those after.
 void RunOnStreamOf(const at::Tensor& x, const std::function<void(void* stream)>& launch);
 
 }  // namespace qwt

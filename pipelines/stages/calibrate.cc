@@ -2,6 +2,7 @@
 #include "quant/calibrate.h"
 
 #include "absl/strings/str_cat.h"
+#include "core/tensor/device.h"
 #include "models/cost.h"
 #include "pipelines/stage.h"
 #include "pipelines/stages/images_schema.h"
@@ -62,8 +63,8 @@ class CalibrateStage : public Stage {
       context.progress.Advance(done - reported);
       reported = done;
     };
-    QWT_ASSIGN_OR_RETURN(values.calibration,
-                         Calibrate(graph, parameters, specs, batches, context.comm, context.threads, progress));
+    QWT_ASSIGN_OR_RETURN(values.calibration, Calibrate(graph, ToDevice(parameters, context.device), specs, batches,
+                                                       context.comm, context.compute_threads(), progress));
     TensorFile file;
     PlanToTensors(values.calibration, &file.tensors, &file.metadata["specs"]);
     return StoreEntry(context, plan.keys[0], file);

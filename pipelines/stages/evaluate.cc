@@ -12,6 +12,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "core/base/log.h"
+#include "core/tensor/device.h"
 #include "core/tensor/parallel.h"
 #include "models/cost.h"
 #include "pipelines/stage.h"
@@ -39,16 +40,18 @@ struct Subject {
 
 bool IsFloat(const std::string& model) { return model == kModels[0]; }
 
-absl::StatusOr<std::unique_ptr<Executor>> MakeExecutor(const std::string& model, const Values& values) {
-  if (IsFloat(model)) return MakeFloatExecutor(values.parameters);
-  return MakeQuantizedExecutor(*values.quantized, model == "compensated");
+absl::StatusOr<std::unique_ptr<Executor>> MakeExecutor(const std::string& model, const Values& values,
+                                                       at::Device device) {
+  if (IsFloat(model)) return MakeHalvingExecutor(MakeFloatExecutor(ToDevice(values.parameters, device)));
+  QWT_ASSIGN_OR_RETURN(auto executor, MakeQuantizedExecutor(*values.quantized, model == "compensated", device));
+  return MakeHalvingExecutor(std::move(executor));
 }
 
 const Graph& GraphOf(const std::string& model, const Values& values) {
   return IsFloat(model) ? values.graph : values.quantized->graph;
 }
 
-absl::StatusOr<Subject> MakeSubject(const std::string& model, const Values& values, int64_t images) {
+absl::StatusOr<Subject> MakeSubject(const std::string& model, const Values& values, int64_t images, at::Device device) {
   Subject subject;
   Evaluation& evaluation = subject.evaluation;
   evaluation.model = model;
@@ -57,7 +60,7 @@ absl::StatusOr<Subject> MakeSubject(const std::string& model, const Values& valu
   evaluation.top1 = at::zeros({images}, at::kByte);
   evaluation.top5 = at::zeros({images}, at::kByte);
   subject.graph = &GraphOf(model, values);
-  QWT_ASSIGN_OR_RETURN(subject.executor, MakeExecutor(model, values));
+  QWT_ASSIGN_OR_RETURN(subject.executor, MakeExecutor(model, values, device));
   return subject;
 }
 
@@ -93,6 +96,7 @@ absl::Status RunBatch(const Batch& batch, const FloatLogits& exact, std::vector<
   for (Subject& subject : subjects) {
     const auto start = std::chrono::steady_clock::now();
     QWT_ASSIGN_OR_RETURN(at::Tensor logits, RunGraph(*subject.graph, *subject.executor, batch.images));
+    logits = logits.cpu();  // waits for the GPU
     if (!logits.isfinite().all().item<bool>()) {
       return absl::InternalError(
           absl::StrCat("evaluate: the ", subject.evaluation.model, " model's logits are not finite for images ",
@@ -116,7 +120,7 @@ absl::Status Reduce(RunContext& context, Subject* subject) {
   }
   if (evaluation.squared_error.defined()) QWT_RETURN_IF_ERROR(context.comm.AllReduceSum(evaluation.squared_error));
   at::Tensor seconds =
-      at::zeros({1}, at::kDouble).fill_(subject->thread_seconds / context.threads / context.comm.size());
+      at::zeros({1}, at::kDouble).fill_(subject->thread_seconds / context.compute_threads() / context.comm.size());
   QWT_RETURN_IF_ERROR(context.comm.AllReduceSum(seconds));
   evaluation.images_per_second = evaluation.predictions.size(0) / std::max(seconds.item<double>(), 1e-9);
   return absl::OkStatus();
@@ -186,8 +190,7 @@ class EvaluateStage : public Stage {
       plan.keys.push_back(key);
       plan.entries.push_back(model);
     }
-    plan.memory_bytes =
-        PeakActivationBytes(planning.graph, planning.request.Of("runtime").Int("batch_size") * planning.threads);
+    plan.memory_bytes = PeakActivationBytes(planning.graph, ImagesInFlight(planning, plan.images));
     if (with_float) plan.memory_bytes += plan.images.indices.size() * planning.graph.classes * sizeof(float);
     return plan;
   }
@@ -200,7 +203,7 @@ class EvaluateStage : public Stage {
     std::vector<Subject> subjects;
     for (size_t i = 0; i < plan.keys.size(); ++i) {
       if (payloads[i].has_value()) continue;
-      QWT_ASSIGN_OR_RETURN(Subject subject, MakeSubject(plan.entries[i], values, images));
+      QWT_ASSIGN_OR_RETURN(Subject subject, MakeSubject(plan.entries[i], values, images, context.device));
       if (exact.values.defined() && !IsFloat(plan.entries[i])) {
         subject.evaluation.squared_error = at::zeros({images}, at::kDouble);
       }
@@ -258,17 +261,19 @@ class EvaluateStage : public Stage {
     const auto start = std::chrono::steady_clock::now();
     context.progress.Begin("evaluate", plan.images.indices.size(), "images", [&] {
       const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
-      return absl::StrCat(", bound by ", BoundBy(loader->waited_seconds() / context.threads, elapsed.count()));
+      return absl::StrCat(", bound by ",
+                          BoundBy(loader->waited_seconds() / context.compute_threads(), elapsed.count()));
     });
-    QWT_RETURN_IF_ERROR(ParallelFor(loader->batches(), context.threads, [&](int64_t) -> absl::Status {
+    QWT_RETURN_IF_ERROR(ParallelFor(loader->batches(), context.compute_threads(), [&](int64_t) -> absl::Status {
       QWT_ASSIGN_OR_RETURN(std::optional<Batch> batch, loader->Next());
       if (!batch.has_value()) return absl::OkStatus();
+      batch->images = batch->images.to(context.device);
       QWT_RETURN_IF_ERROR(RunBatch(*batch, exact, subjects, mutex));
       context.progress.Advance(batch->labels.size(0) * context.comm.size());
       return absl::OkStatus();
     }));
     context.progress.End();
-    outcome->load_seconds += loader->waited_seconds() / context.threads;
+    outcome->load_seconds += loader->waited_seconds() / context.compute_threads();
     for (const SkippedImage& image : loader->skipped()) {
       QWT_LOG(INFO) << "skipped: " << image.message;
       for (Subject& subject : subjects) {

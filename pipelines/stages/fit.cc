@@ -2,6 +2,7 @@
 // compensated prefix (algorithms section 5). Every block's solution is stored as it is found, so a run that is stopped
 // goes on after the last one.
 #include "absl/strings/str_cat.h"
+#include "core/tensor/device.h"
 #include "core/tensor/parallel.h"
 #include "models/cost.h"
 #include "pipelines/stage.h"
@@ -24,14 +25,17 @@ Schema FitSchema() {
 class BlockwiseFit {
  public:
   BlockwiseFit(RunContext& context, const QuantizedModel& model, const Compensator& compensator)
-      : context_(context), model_(model), compensator_(compensator), float_(MakeFloatExecutor(model.parameters)) {}
+      : context_(context), model_(model), compensator_(compensator) {}
 
   absl::Status Start(const ImageList& images, StageOutcome* outcome) {
-    QWT_ASSIGN_OR_RETURN(quantized_, MakeFakeQuantExecutor(model_.graph, model_.parameters, model_.plan));
+    const TensorMap parameters = ToDevice(model_.parameters, context_.device);
+    float_ = MakeHalvingExecutor(MakeFloatExecutor(parameters));
+    QWT_ASSIGN_OR_RETURN(quantized_, MakeFakeQuantExecutor(model_.graph, parameters, model_.plan));
+    quantized_ = MakeHalvingExecutor(std::move(quantized_));
     QWT_ASSIGN_OR_RETURN(std::vector<Batch> batches, LoadBatches(context_, images, outcome));
     for (Batch& batch : batches) {
       values_.push_back(std::move(batch.images));
-      first_images_.push_back(batch.ordinal * context_.request.Of("runtime").Int("batch_size"));
+      first_images_.push_back(batch.ordinal * images.batch_size);
     }
     return RunQuantized(model_.graph.stem);
   }
@@ -52,7 +56,7 @@ class BlockwiseFit {
       QWT_ASSIGN_OR_RETURN(outputs[i], quantized_->Run(block, values_[i]));
       if (fit != nullptr) {
         QWT_ASSIGN_OR_RETURN(at::Tensor wanted, float_->Run(block, values_[i]));
-        QWT_RETURN_IF_ERROR(fit->Accumulate(first_images_[i], values_[i], wanted, outputs[i]));
+        QWT_RETURN_IF_ERROR(Accumulate(*fit, first_images_[i], values_[i], wanted, outputs[i]));
       }
       context_.progress.Advance(values_[i].size(0) * context_.comm.size());
       return absl::OkStatus();
@@ -64,14 +68,29 @@ class BlockwiseFit {
     } else {
       solution = *given;
     }
+    BlockSolution applied = solution;
+    applied.tensors = ToDevice(solution.tensors, context_.device);
     QWT_RETURN_IF_ERROR(Each([&](int64_t i) -> absl::Status {
-      values_[i] = compensator_.Apply(solution, values_[i], outputs[i]);
+      values_[i] = compensator_.Apply(applied, values_[i], outputs[i]);
       return absl::OkStatus();
     }));
     return solution;
   }
 
  private:
+  // In halves where there is no memory for the whole.
+  static absl::Status Accumulate(BlockFit& fit, int64_t first_image, const at::Tensor& x, const at::Tensor& y_float,
+                                 const at::Tensor& y_quant) {
+    const absl::Status status = fit.Accumulate(first_image, x, y_float, y_quant);
+    const int64_t half = x.size(0) / 2, rest = x.size(0) - half;
+    if (!absl::IsResourceExhausted(status) || half == 0) return status;
+    if (!x.is_cpu()) ReleaseCachedMemory(x.device());
+    QWT_RETURN_IF_ERROR(
+        Accumulate(fit, first_image, x.narrow(0, 0, half), y_float.narrow(0, 0, half), y_quant.narrow(0, 0, half)));
+    return Accumulate(fit, first_image + half, x.narrow(0, half, rest), y_float.narrow(0, half, rest),
+                      y_quant.narrow(0, half, rest));
+  }
+
   // Moves the values past a segment that is not compensated.
   absl::Status RunQuantized(const Segment& segment) {
     return Each([&](int64_t i) -> absl::Status {
@@ -81,7 +100,7 @@ class BlockwiseFit {
   }
 
   absl::Status Each(const std::function<absl::Status(int64_t)>& function) {
-    return ParallelFor(values_.size(), context_.threads, function);
+    return ParallelFor(values_.size(), context_.compute_threads(), function);
   }
 
   RunContext& context_;
@@ -108,7 +127,7 @@ class FitStage : public Stage {
       plan.entries.push_back(block.name);
     }
     planning.made[kCompensation] = whole.hash();
-    plan.memory_bytes = Bytes(planning, ImagesOfRank(plan.images, planning));
+    plan.memory_bytes = Bytes(planning, plan.images);
     return plan;
   }
 
@@ -143,10 +162,10 @@ class FitStage : public Stage {
     return component->create(options);
   }
 
-  static int64_t Bytes(const Planning& planning, int64_t images_of_rank) {
-    const int64_t in_flight = planning.request.Of("runtime").Int("batch_size") * planning.threads;
+  static int64_t Bytes(const Planning& planning, const ImageList& images) {
+    const int64_t in_flight = ImagesInFlight(planning, images);
     const auto compensator = MakeCompensator(planning.request.Of("fit"));
-    return BlockwiseBytes(planning.graph, images_of_rank, in_flight) +
+    return BlockwiseBytes(planning.graph, ImagesOfRank(images, planning), in_flight) +
            (compensator.ok() ? (*compensator)->FitBytes(planning.graph, in_flight) : 0);
   }
 

@@ -1,6 +1,7 @@
 // quantize: the method's rewrites and the quantised weights: a network that runs in low precision (algorithms section
 // 4).
 #include "absl/strings/str_cat.h"
+#include "core/tensor/device.h"
 #include "pipelines/stage.h"
 #include "quant/calibrate.h"
 #include "quant/method.h"
@@ -43,7 +44,8 @@ class QuantizeStage : public Stage {
     QWT_RETURN_IF_ERROR(method->Prepare(&model.graph, &model.parameters));
     QWT_ASSIGN_OR_RETURN(QuantSpecs specs, method->Specs(model.graph));
     QWT_RETURN_IF_ERROR(method->Rewrite(&model.graph, &model.parameters, &model.plan));
-    QWT_RETURN_IF_ERROR(SolveWeights(model.graph, model.parameters, specs, context.threads, &model.plan));
+    QWT_RETURN_IF_ERROR(SolveWeights(model.graph, ToDevice(model.parameters, context.device), specs,
+                                     context.compute_threads(), &model.plan));
     TensorFile file;
     file.metadata["graph"] = GraphToJson(model.graph);
     PlanToTensors(model.plan, &file.tensors, &file.metadata["specs"]);

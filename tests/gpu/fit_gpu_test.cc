@@ -1,0 +1,127 @@
+// Sums, solutions and whole networks on a GPU against the CPU.
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "ATen/TensorOperators.h"
+#include "ATen/ops/matmul.h"
+#include "ATen/ops/randn.h"
+#include "core/comm/exact_sum.h"
+#include "gmock/gmock.h"
+#include "models/executor.h"
+#include "quant/calibrate.h"
+#include "qwt/compensator.h"
+#include "qwt/normal_equations.h"
+#include "tests/gpu/gpu.h"
+#include "tests/helpers/component.h"
+#include "tests/helpers/golden_model.h"
+#include "tests/helpers/golden_network.h"
+#include "tests/helpers/quant_method.h"
+
+namespace qwt {
+namespace {
+
+using FitGpuTest = GpuTest;
+
+TEST_F(FitGpuTest, ExactSumsAreTheCpusToTheLastBit) {
+  ExactSum on_cpu, on_gpu, backwards;
+  std::vector<at::Tensor> terms;
+  for (int i = 0; i < 50; ++i) terms.push_back(at::randn({33, 7}, at::kDouble) * (i % 5 == 0 ? 1e12 : 1e-3));
+  for (const at::Tensor& term : terms) {
+    on_cpu.Add(term);
+    on_gpu.Add(term.to(gpu_));
+  }
+  for (auto term = terms.rbegin(); term != terms.rend(); ++term) backwards.Add(term->to(gpu_));
+  EXPECT_TRUE(on_gpu.Value().is_cuda());
+  EXPECT_TRUE(on_gpu.Value().cpu().equal(on_cpu.Value()));
+  EXPECT_TRUE(backwards.Value().equal(on_gpu.Value()));
+}
+
+TEST_F(FitGpuTest, LeastSquaresAreTheCpus) {
+  NormalEquations on_cpu, on_gpu;
+  for (int i = 0; i < 4; ++i) {
+    const at::Tensor x = at::randn({500, 48}) + 3, r = at::matmul(x, at::randn({48, 20})) + at::randn({500, 20});
+    on_cpu.Add(x, r);
+    on_gpu.Add(x.to(gpu_), r.to(gpu_));
+  }
+  const LeastSquares expected = *on_cpu.Solve(), found = *on_gpu.Solve();
+  EXPECT_EQ(found.rank, expected.rank);
+  EXPECT_LT(RelativeError(found.weight.cpu(), expected.weight), 1e-6);
+  EXPECT_LT(RelativeError(found.bias.cpu(), expected.bias), 1e-6);
+  EXPECT_NEAR(on_gpu.ResidualSquares(found.weight, found.bias), on_cpu.ResidualSquares(expected.weight, expected.bias),
+              1e-6 * on_cpu.TargetSquares());
+}
+
+// One block's fit on the same tensors, and what it makes of them.
+void ExpectSameFit(const GoldenNetwork& network, const std::string& name, at::Device gpu) {
+  SCOPED_TRACE(name);
+  const auto compensator = MakeComponent<CompensatorRegistry>(name, "{}");
+  const auto comm = MakeLocalCommunicator();
+  const auto executor = MakeFloatExecutor(network.parameters);
+  const at::Tensor x = *executor->Run(network.graph.stem, network.calibration);
+  const at::Tensor y = *executor->Run(network.graph.blocks[0], x), y_quant = y + 0.1 * y.sin() + 0.01 * at::randn(y.sizes());
+  BlockSolution solutions[2];
+  at::Tensor outputs[2];
+  for (int i = 0; i < 2; ++i) {
+    const at::Device device = i == 0 ? at::Device(at::kCPU) : gpu;
+    auto fit = *compensator->Begin(network.graph, 0);
+    ASSERT_TRUE(fit->Accumulate(0, x.to(device), y.to(device), y_quant.to(device)).ok());
+    ASSERT_TRUE(fit->Reduce(*comm).ok());
+    solutions[i] = *fit->Solve();
+    BlockSolution applied = solutions[i];
+    applied.tensors = ToDevice(applied.tensors, device);
+    outputs[i] = compensator->Apply(applied, x.to(device), y_quant.to(device)).cpu();
+  }
+  EXPECT_NEAR(solutions[1].r2, solutions[0].r2, 1e-5);
+  EXPECT_EQ(solutions[1].kept, solutions[0].kept);
+  for (const auto& [tensor, expected] : solutions[0].tensors) {
+    ASSERT_TRUE(solutions[1].tensors.at(tensor).is_cpu());
+    // Rounded to float16, half of whose last bit is 2.4e-4.
+    EXPECT_LT(RelativeError(solutions[1].tensors.at(tensor).to(at::kFloat), expected.to(at::kFloat)), 1e-3) << tensor;
+  }
+  EXPECT_LT(RelativeError(outputs[1], outputs[0]), 1e-3);
+}
+
+TEST_F(FitGpuTest, CompensatorsFitAndApplyAsOnTheCpu) {
+  ExpectSameFit(LoadGoldenNetwork("vit_w4a4"), "linear", gpu_);
+  ExpectSameFit(LoadGoldenNetwork("resnet_basic_w4a4"), "group_conv", gpu_);
+}
+
+TEST_F(FitGpuTest, NetworksComputeWhatTheCpuComputes) {
+  for (const char* name : {"vit_w4a4", "swin_w4a4", "resnet_bottleneck_w4a4"}) {
+    SCOPED_TRACE(name);
+    const GoldenNetwork network = LoadGoldenNetwork(name);
+    const auto on_cpu = MakeFloatExecutor(network.parameters);
+    const auto on_gpu = MakeFloatExecutor(ToDevice(network.parameters, gpu_));
+    const at::Tensor expected = *RunGraph(network.graph, *on_cpu, network.evaluation);
+    const auto found = RunGraph(network.graph, *on_gpu, network.evaluation.to(gpu_));
+    ASSERT_TRUE(found.ok()) << found.status();
+    EXPECT_LT(RelativeError(found->cpu(), expected), 1e-4);
+  }
+}
+
+TEST_F(FitGpuTest, CalibrationFindsTheCpusScales) {
+  for (const auto& [name, method] : {std::pair("vit_w4a4", "repq_vit"), {"swin_w4a4", "repq_vit"},
+                                     {"resnet_bottleneck_w4a4", "percentile"}}) {
+    SCOPED_TRACE(name);
+    const GoldenNetwork network = LoadGoldenNetwork(name);
+    const QuantSpecs specs = *MakeMethod(method, "{weight_bits: 8, activation_bits: 8}")->Specs(network.graph);
+    const auto comm = MakeLocalCommunicator();
+    const auto calibrate = [&](at::Device device) {
+      return Calibrate(network.graph, ToDevice(network.parameters, device), specs,
+                       {network.calibration.narrow(0, 0, 16).to(device)}, *comm, 1, {});
+    };
+    const auto expected = calibrate(at::kCPU), found = calibrate(gpu_);
+    ASSERT_TRUE(expected.ok() && found.ok()) << found.status();
+    ASSERT_EQ(found->size(), expected->size());
+    for (const auto& [site, quantization] : *expected) {
+      // Weights are the same input: their scales must be the same. Activations come through products that round in
+      // another order, and a code that falls to the other side moves the next site's statistics.
+      const bool weight = testing::Value(site, testing::EndsWith(".weight"));
+      EXPECT_LT(RelativeError(found->at(site).scale, quantization.scale), weight ? 1e-7 : 0.05) << site;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace qwt
