@@ -32,7 +32,7 @@ def qwt_cuda_library(name, srcs, hdrs = [], deps = [], copts = [], **kwargs):
       copts: more flags of nvcc, ["-fmad=false"] where products and sums must round as on the CPU.
       **kwargs: of cc_library.
     """
-    cuda_objects(name = name + "_objects", srcs = srcs, hdrs = hdrs, deps = deps, copts = copts, tags = ["manual"])
+    cuda_objects(name = name + "_objects", srcs = srcs, hdrs = hdrs, deps = deps, copts = copts, tags = ["manual"], testonly = kwargs.get("testonly", 0))
     native.cc_library(
         name = name,
         srcs = [name + "_objects"],

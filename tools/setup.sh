@@ -42,6 +42,12 @@ install_packages() {  # the packages as arguments
   rm -f "$log"
 }
 
+cuda_signs() {  # of what decides whether --config=cuda goes into .bazelrc.host, cheap enough to look at before every build
+  local nvcc=${CUDA_HOME:-/usr/local/cuda}/bin/nvcc
+  [ -n "${CUDA_HOME:-}" ] || ! command -v nvcc >/dev/null || nvcc=$(command -v nvcc)
+  [ -x "$nvcc" ] && [ "${QWT_CUDA:-}" != 0 ] && command -v nvidia-smi && echo "$nvcc" && echo /dev/nvidia[0-9]*
+}
+
 write_host_rc() {  # $1: Bazel's version
   {
     echo "# Written by tools/setup.sh for Bazel $1; not in git."
@@ -57,14 +63,18 @@ write_host_rc() {  # $1: Bazel's version
       7.*) echo 'common --noenable_bzlmod' ;;
       *) echo 'common --noenable_bzlmod --enable_workspace' ;;
     esac
+    if [ -n "$(cuda_signs)" ] && nvidia-smi -L 2>/dev/null | grep -q '^GPU'; then
+      echo 'bazelw: GPU and nvcc found: building with --config=cuda (QWT_CUDA=0 leaves it out)' >&2
+      echo 'build --config=cuda'
+    fi
   } >"$root/.bazelrc.host.$$"
   mv "$root/.bazelrc.host.$$" "$root/.bazelrc.host"
 }
 
 version=$(bazel_version)
-inputs="$(cat "$root/tools/packages.txt" "$root/tools/setup.sh" | cksum) $version"
+inputs() { echo "$(cat "$root/tools/packages.txt" "$root/tools/setup.sh" | cksum)" $1 $(cuda_signs); }  # $1: Bazel's version
 stamp=$root/.bazelw.stamp
-[ -n "$version" ] && [ -f "$root/.bazelrc.host" ] && [ "$(cat "$stamp" 2>/dev/null || true)" = "$inputs" ] && exit 0
+[ -n "$version" ] && [ -f "$root/.bazelrc.host" ] && [ "$(cat "$stamp" 2>/dev/null || true)" = "$(inputs "$version")" ] && exit 0
 
 if command -v dpkg-query >/dev/null; then
   missing=$(missing_packages "$version")
@@ -77,4 +87,4 @@ case $version in
   *) fail "Bazel $version does not read WORKSPACE files. Set BAZEL to the path of a Bazel 4.2 to 8 (Debian's package bazel-bootstrap is one)." ;;
 esac
 write_host_rc "$version"
-echo "$(cat "$root/tools/packages.txt" "$root/tools/setup.sh" | cksum) $version" >"$stamp"
+inputs "$version" >"$stamp"

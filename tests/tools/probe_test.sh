@@ -5,7 +5,7 @@ set -euo pipefail
 
 bin=$TEST_TMPDIR/bin
 mkdir -p "$bin"
-real "$bin" bash cut flock mkdir mktemp mv realpath rm sed sha256sum touch tr
+real "$bin" bash cp cut flock grep mkdir mktemp mv realpath rm sed sha256sum touch tr
 fake "$bin" uname <<<'case $1 in -s) echo Linux ;; *) echo x86_64 ;; esac'
 fake "$bin" unzip <<'EOF'
 echo "unzip ${@: -3}" >>"$calls"
@@ -29,7 +29,7 @@ torch() {  # torch FOLDER MAJOR MINOR
 }
 probe() {
   : >"$calls"
-  run env -u LIBTORCH -u QWT_CACHE PATH="$bin" HOME="$TEST_TMPDIR/home" "$@" third_party/libtorch/probe.sh $requirements
+  run env -u LIBTORCH -u QWT_CACHE PATH="$bin" HOME="$TEST_TMPDIR/home" "$@" third_party/libtorch/probe.sh $requirements ${cuda_requirements:-}
 }
 advice="Set LIBTORCH to the folder of a LibTorch 2.11, or unset it to have one fetched."
 right=$TEST_TMPDIR/right
@@ -85,5 +85,31 @@ fake "$bin" uname <<<'case $1 in -s) echo Linux ;; *) echo aarch64 ;; esac'
 probe QWT_CACHE="$TEST_TMPDIR/cache"
 expect_eq "another machine" "$status $err" \
   "1 LibTorch is fetched for Linux on x86_64 only, and this is Linux on aarch64: set LIBTORCH to the folder of a LibTorch 2.11."
+
+# For --config=cuda a LibTorch for GPUs is needed: one for CPUs is not passed over, since the rest of the build uses it.
+cuda_requirements=third_party/libtorch/requirements_cuda.txt
+cpu_only="The LibTorch in $right is built for CPUs only, and --config=cuda needs lib/libtorch_cuda.so.
+Install one for GPUs (pip install 'torch==2.11.*'), set LIBTORCH to its folder, or build without --config=cuda (QWT_CUDA=0 ./bazelw ...)."
+probe LIBTORCH="$right"
+expect_eq "CUDA: LIBTORCH for CPUs" "$status $out$err" "1 $cpu_only"
+probe FAKE_TORCH="$right"
+expect_eq "CUDA: python3's torch for CPUs" "$status $out$err" "1 $cpu_only"
+touch "$right/lib/libtorch_cuda.so"
+probe LIBTORCH="$right"
+expect_eq "CUDA: LIBTORCH" "$status $out$err" "0 $(realpath "$right")"
+
+# The libraries of CUDA are fetched beside the fetched LibTorch, once, and only where a GPU is.
+fake "$bin" uname <<<'case $1 in -s) echo Linux ;; *) echo x86_64 ;; esac'
+mkdir -p "$cache/torch/lib"; touch "$cache/torch/lib/libtorch_cuda.so"
+probe
+expect_eq "CUDA: no GPU" "$status $out$err$(cat "$calls")" "0 $(realpath "$cache/torch")"
+fake "$bin" nvidia-smi <<<'echo "GPU 0: NVIDIA H100 80GB HBM3"'
+probe
+expect_eq "CUDA: fetched" "$status $out" "0 $(realpath "$cache/torch")"
+expect_eq "CUDA: fetched: message" "$err" "fetching the libraries of CUDA (2 GB) into $cache"
+expect_eq "CUDA: fetched: pip called" "$(grep -c '^pip$' "$calls")" 1
+expect_eq "CUDA: LibTorch is kept" "$(ls "$cache/torch/lib")" libtorch_cuda.so
+probe
+expect_eq "CUDA: from the cache" "$status $out$err$(cat "$calls")" "0 $(realpath "$cache/torch")"
 
 finish

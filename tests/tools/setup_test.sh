@@ -31,7 +31,7 @@ done
 [ -z "${fake_bazel:-}" ] || { printf '#!/bin/bash\n[ "$1" = --version ] && echo "bazel no_version" || echo "ran: $*"\n' >"${0%/*}/bazel"; chmod +x "${0%/*}/bazel"; }
 EOF
 }
-setup() { run env PATH="$bin" "$@" "$repo/tools/setup.sh"; }
+setup() { run env -u QWT_CUDA CUDA_HOME="$state/cuda" PATH="$bin" "$@" "$repo/tools/setup.sh"; }
 
 # As root everything missing is installed, once.
 fresh
@@ -100,6 +100,26 @@ expect_eq "Bazel 7: rc" "$(rc_for 7.4.1)" "common --noenable_bzlmod"
 expect_eq "Bazel 8: rc" "$(rc_for 8.0.0)" "common --noenable_bzlmod --enable_workspace"
 expect_eq "Bazel 9" "$(rc_for 9.0.0)" \
   "bazelw: Bazel 9.0.0 does not read WORKSPACE files. Set BAZEL to the path of a Bazel 4.2 to 8 (Debian's package bazel-bootstrap is one)."
+
+# A GPU and nvcc turn CUDA on, which is said once; without one of them, or with QWT_CUDA=0, it stays off.
+fresh
+fake "$bin" bazel <<<"echo 'bazel 6.5.0'"
+printf '%s\n' libone-dev libtwo-dev >"$state/installed"
+mkdir -p "$state/cuda/bin"
+fake "$bin" nvidia-smi <<<'[ "$1" = -L ] && echo "GPU 0: NVIDIA H100 80GB HBM3"'
+setup
+expect_eq "GPU, no nvcc" "$status$out$err$(sed 1d "$repo/.bazelrc.host")" 0
+fake "$state/cuda/bin" nvcc <<<''
+setup
+expect_eq "GPU and nvcc: message" "$status$out$err" "0bazelw: GPU and nvcc found: building with --config=cuda (QWT_CUDA=0 leaves it out)"
+expect_eq "GPU and nvcc: rc" "$(sed 1d "$repo/.bazelrc.host")" "build --config=cuda"
+setup
+expect_eq "GPU and nvcc: second call" "$status$out$err" 0
+setup QWT_CUDA=0
+expect_eq "QWT_CUDA=0" "$status$out$err$(sed 1d "$repo/.bazelrc.host")" 0
+fake "$bin" nvidia-smi <<<'echo "NVIDIA-SMI has failed"; exit 9'
+setup
+expect_eq "no GPU" "$status$out$err$(sed 1d "$repo/.bazelrc.host")" 0
 
 # No Debian: nothing can be installed, and a Bazel must be there.
 fresh
