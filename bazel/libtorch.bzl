@@ -3,6 +3,8 @@
 _BUILD = """
 package(default_visibility = ["//visibility:public"])
 
+exports_files(["folder.txt"])
+
 # Linked by path and not as files of this repository: found at their own place, the libraries find beside them what they need.
 cc_library(
     name = "libtorch",
@@ -22,6 +24,7 @@ def _libtorch_impl(ctx):
     root = result.stdout.strip().split("\n")[-1]
 
     ctx.symlink(root + "/include", "include")
+    ctx.file("folder.txt", root)
     ctx.file("BUILD.bazel", _BUILD.format(lib = root + "/lib"))
 
 libtorch = repository_rule(

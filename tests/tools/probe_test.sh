@@ -5,7 +5,7 @@ set -euo pipefail
 
 bin=$TEST_TMPDIR/bin
 mkdir -p "$bin"
-real "$bin" bash cp cut flock grep mkdir mktemp mv realpath rm sed sha256sum touch tr
+real "$bin" bash cp cut dirname flock grep mkdir mktemp mv realpath rm sed sha256sum touch tr
 fake "$bin" uname <<<'case $1 in -s) echo Linux ;; *) echo x86_64 ;; esac'
 fake "$bin" unzip <<'EOF'
 echo "unzip ${@: -3}" >>"$calls"
