@@ -26,7 +26,7 @@ def _bundle_impl(ctx):
         # What it packs are files of this machine, which Bazel does not know of.
         execution_requirements = {"no-remote": "1"},
     )
-    return [DefaultInfo(files = depset([ctx.outputs.out]))]
+    return [DefaultInfo(files = depset([ctx.outputs.out]), runfiles = ctx.runfiles(files = [ctx.outputs.out]))]
 
 _bundle = rule(
     implementation = _bundle_impl,

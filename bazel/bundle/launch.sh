@@ -42,9 +42,10 @@ libtorch=$(realpath "$libtorch")
 path=$here/lib:$libtorch/lib
 for folder in "${libtorch%/*}"/nvidia/*/lib; do [ ! -d "$folder" ] || path+=:$folder; done
 export LD_LIBRARY_PATH=$path${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
-if missing=$(ldd "$here/bin/$program" 2>&1 | grep 'not found'); then
-  fail "$name lacks libraries that bin/$program needs:" "$missing" \
-    "A torch wheel has all of them (pip install 'torch==$supported.*'); LD_LIBRARY_PATH names more folders to look in."
+# The loader says what it would load instead of starting the program: what ldd does.
+if missing=$(LD_TRACE_LOADED_OBJECTS=1 "$here/bin/$program" 2>&1 | grep 'not found'); then
+  fail "bin/$program with $name lacks these libraries:" "$(sed 's/^[[:space:]]*/  /' <<<"$missing" | sort -u)" \
+    "A torch wheel and what pip installs with it have all of them (pip install 'torch==$supported.*'); LD_LIBRARY_PATH names more folders to look in."
 fi
 
 export QWT_HOME=${QWT_HOME:-$here}

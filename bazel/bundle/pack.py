@@ -19,10 +19,15 @@ LEFT_OUT = re.compile(
     r"(lib(c|m|mvec|dl|pthread|rt|util|resolv|anl|gcc_s|stdc\+\+)|ld-linux-x86-64|lib(torch|c10|cudart)[^.]*)\.so[.0-9]*")
 
 
+def dynamic(path, tag):
+    """The strings of an ELF file's dynamic section under a tag."""
+    text = subprocess.run(["readelf", "-dW", path], check=True, capture_output=True, text=True).stdout
+    return re.findall(rf"\({tag}\)[^[]*\[([^]]+)\]", text)
+
+
 def needed(path):
     """The names of the libraries that an ELF file links."""
-    text = subprocess.run(["readelf", "-dW", path], check=True, capture_output=True, text=True).stdout
-    return re.findall(r"\(NEEDED\)[^[]*\[([^]]+)\]", text)
+    return dynamic(path, "NEEDED")
 
 
 def found_by_loader(program):
@@ -54,16 +59,22 @@ def newest_glibc(paths):
     return max(re.findall(r"Name: GLIBC_(\d+(?:\.\d+)+)", text), key=lambda version: [int(part) for part in version.split(".")])
 
 
-def stripped(path, folder):
-    target = os.path.join(folder, os.path.basename(path))
-    subprocess.run(["strip", "--strip-unneeded", "-o", target, path], check=True)
-    with open(target, "rb") as file:
-        return file.read()
-
-
 def read(path):
     with open(path, "rb") as file:
         return file.read()
+
+
+def without_symbols_and_runpath(path, folder):
+    """The program's bytes: other machines have nothing at the places where this one's libraries are, or another LibTorch."""
+    target = os.path.join(folder, os.path.basename(path))
+    subprocess.run(["strip", "--strip-unneeded", "-o", target, path], check=True)
+    content = read(target)
+    for runpath in dynamic(target, "RUNPATH"):
+        text = b"\0" + runpath.encode() + b"\0"
+        if content.count(text) != 1:
+            sys.exit(f"pack.py: {path} has its RUNPATH {content.count(text)} times, and once is expected")
+        content = content.replace(text, b"\0" * len(text))
+    return content
 
 
 def entries(args):
@@ -76,7 +87,7 @@ def entries(args):
     result = {"bin/find.sh": (read(args.find), 0o644)}
     with tempfile.TemporaryDirectory() as folder:
         for name, path in programs.items():
-            result["bin/" + name] = (stripped(path, folder), 0o755)
+            result["bin/" + name] = (without_symbols_and_runpath(path, folder), 0o755)
             result["qwt-" + name] = (launcher.encode(), 0o755)
     for name, path in libraries.items():
         result["lib/" + name] = (read(path), 0o644)
