@@ -64,7 +64,7 @@ void UseExactProducts() {
   context.setAllowTF32CuBLAS(false);
   context.setDeterministicCuDNN(true);
   context.setBenchmarkCuDNN(false);
-  context.setAllowFP16ReductionCuBLAS(false, false);
+  context.setAllowFP16ReductionCuBLAS(/*allow_reduced_precision=*/false);
 }
 
 int64_t FreeBytes(at::Device device) {
