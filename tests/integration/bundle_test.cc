@@ -118,9 +118,17 @@ TEST_F(BundleTest, OtherProgramsAreBesideIt) {
 TEST_F(BundleTest, BringsAllLibrariesButLibTorchAndTheSystems) {
   const std::string own = folder() + "/qwt/lib/";
   const std::string torch = std::filesystem::path(LibTorch()).parent_path().string() + "/";
-  const std::set<std::string> of_system = {"libc.so.6",       "libm.so.6",       "libdl.so.2",     "librt.so.1",
-                                           "libpthread.so.0", "libutil.so.1",    "libstdc++.so.6", "libgcc_s.so.1",
-                                           "libresolv.so.2",  "linux-vdso.so.1", "/lib64/ld-linux-x86-64.so.2"};
+  const std::set<std::string> of_system = {"libc.so.6",
+                                           "libm.so.6",
+                                           "libdl.so.2",
+                                           "librt.so.1",
+                                           "libpthread.so.0",
+                                           "libutil.so.1",
+                                           "libstdc++.so.6",
+                                           "libgcc_s.so.1",
+                                           "libresolv.so.2",
+                                           "linux-vdso.so.1",
+                                           "/lib64/ld-linux-x86-64.so.2"};
   const ProgramResult loaded =
       RunProgram({folder() + "/qwt/bin/run"},
                  {{"LD_TRACE_LOADED_OBJECTS", "1"}, {"LD_LIBRARY_PATH", own + ":" + LibTorch() + "/lib"}});
@@ -141,8 +149,9 @@ TEST_F(BundleTest, BringsAllLibrariesButLibTorchAndTheSystems) {
 }
 
 TEST_F(BundleTest, SaysWhereLibTorchIsMissing) {
-  ExpectRefusal({{"PATH", FakeCommand("python3", "")}},
-                std::string("qwt-run: no LibTorch was found: LIBTORCH is not set and python3 has no torch.\n") + kAdvice);
+  ExpectRefusal(
+      {{"PATH", FakeCommand("python3", "")}},
+      std::string("qwt-run: no LibTorch was found: LIBTORCH is not set and python3 has no torch.\n") + kAdvice);
   ExpectRefusal({{"LIBTORCH", "/nowhere"}}, std::string("qwt-run: LIBTORCH=/nowhere does not exist.\n") + kAdvice);
 }
 
@@ -169,8 +178,9 @@ TEST_F(BundleTest, SaysWhichLibrariesAreMissing) {
   EXPECT_EQ(run.exit_code, 2);
   EXPECT_THAT(run.err, StartsWith("qwt-run: bin/run with LIBTORCH=" + half + " lacks these libraries:\n"));
   EXPECT_THAT(run.err, HasSubstr("\n  libc10.so => not found\n"));
-  EXPECT_THAT(run.err, EndsWith("\nA torch wheel and what pip installs with it have all of them (pip install 'torch==2.11.*'); "
-                                "LD_LIBRARY_PATH names more folders to look in.\n"));
+  EXPECT_THAT(run.err,
+              EndsWith("\nA torch wheel and what pip installs with it have all of them (pip install 'torch==2.11.*'); "
+                       "LD_LIBRARY_PATH names more folders to look in.\n"));
 }
 
 TEST_F(BundleTest, SaysWhereABundleForGpusMeetsALibTorchForCpus) {
@@ -185,10 +195,11 @@ TEST_F(BundleTest, SaysWhereABundleForGpusMeetsALibTorchForCpus) {
   const std::string cpu = FakeLibTorch("cpu", "11");
   const ProgramResult run = Start({"qwt-list_gpu"}, {{"LIBTORCH", cpu}});
   EXPECT_EQ(run.exit_code, 2);
-  EXPECT_EQ(run.err, "qwt-list_gpu: LIBTORCH=" + cpu +
-                         " is for CPUs only, and this bundle was built for GPUs.\n"
-                         "Install a LibTorch 2.11 for CUDA (pip install 'torch==2.11.*'), or take a bundle that was built "
-                         "without --config=cuda.\n");
+  EXPECT_EQ(run.err,
+            "qwt-list_gpu: LIBTORCH=" + cpu +
+                " is for CPUs only, and this bundle was built for GPUs.\n"
+                "Install a LibTorch 2.11 for CUDA (pip install 'torch==2.11.*'), or take a bundle that was built "
+                "without --config=cuda.\n");
 }
 
 TEST_F(BundleTest, SaysWhereGlibcIsOlder) {
