@@ -17,9 +17,9 @@ namespace qwt {
 
 struct Batch {
   int64_t ordinal = 0;   // position in the list of all batches of all ranks
-  at::Tensor images;     // float32 [N, 3, height, width]; N may be 0 where all images were skipped
-  at::Tensor labels;     // int64 [N]
-  at::Tensor positions;  // int64 [N]: of each image in the list
+  at::Tensor images;     // float32 [N, 3, height, width] on the device; N may be 0 where all images were skipped
+  at::Tensor labels;     // int64 [N], on the CPU
+  at::Tensor positions;  // int64 [N], on the CPU: of each image in the list
 };
 
 struct LoaderOptions {
@@ -27,9 +27,10 @@ struct LoaderOptions {
   int64_t batch_size = 16;
   int rank = 0, world_size = 1;  // batch i belongs to rank i % world_size
   int workers = 1;
-  int prefetch = 4;                  // batches decoded ahead
-  bool skip_bad_images = false;      // leaves out what cannot be decoded (DataLoss); by default it is an error
-  bool pinned = false;               // batches in page-locked memory, from where a GPU copies while it computes
+  int prefetch = 4;              // batches decoded ahead
+  bool skip_bad_images = false;  // leaves out what cannot be decoded (DataLoss); by default it is an error
+  // Where the images of a batch go. On a GPU the next batch goes up while one is computed with (data/upload.h).
+  at::Device device = at::kCPU;
   const CropCache* crops = nullptr;  // takes evaluation crops from here where it has them
 };
 
@@ -46,13 +47,16 @@ class Loader {
   ~Loader();                                                                            // stops and joins the workers
 
   int64_t batches() const;  // of this rank
-  // This rank's next batch, in order; nullopt after the last; the first error, naming the image, ends it. Thread safe.
+  // This rank's next batch, in order; nullopt after the last; the first error, naming the image, ends it. Its images
+  // are for the caller's current stream. Thread safe.
   absl::StatusOr<std::optional<Batch>> Next();
 
   // Those skipped so far, by position. Complete after the last batch.
   std::vector<SkippedImage> skipped() const;
   // How long callers of Next() have waited in it, summed over them: what decoding cost those who compute.
   double waited_seconds() const;
+  // How long they have waited for decoded images to arrive on the GPU; 0 on the CPU.
+  double transfer_seconds() const;
 
  private:
   class Impl;

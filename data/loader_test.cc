@@ -14,6 +14,7 @@
 
 #include "ATen/ops/empty.h"
 #include "absl/strings/str_cat.h"
+#include "core/tensor/device.h"
 #include "gtest/gtest.h"
 
 namespace qwt {
@@ -243,6 +244,7 @@ TEST(LoaderTest, TellsHowLongItWasWaitedFor) {
   EXPECT_EQ(loader.waited_seconds(), 0);
   ASSERT_TRUE(loader.Next().ok());
   EXPECT_GT(loader.waited_seconds(), 0);
+  EXPECT_EQ(loader.transfer_seconds(), 0) << "nothing is transferred on a CPU";
 }
 
 TEST_P(LoaderWorkersTest, EndsEarly) {
@@ -375,10 +377,11 @@ TEST(LoaderTest, RefusesWhatCannotBe) {
   EXPECT_EQ(Loader(dataset, {0}, MakeOptions(0, 1)).Next().status(),
             absl::InvalidArgumentError(
                 "loader: batch_size 0, input 2 x 2, workers 1, prefetch 4 must be at least 1, rank 0 in [0, 1)"));
-  LoaderOptions pinned = MakeOptions(2, 1);
-  pinned.pinned = true;
-  EXPECT_EQ(Loader(dataset, {0}, pinned).Next().status(),
-            absl::InvalidArgumentError("loader: pinned memory is for GPUs, and there is none"));
+  LoaderOptions far = MakeOptions(2, 1);
+  far.device = at::Device(at::kCUDA, 100);
+  EXPECT_EQ(Loader(dataset, {0}, far).Next().status(),
+            absl::InvalidArgumentError(absl::StrCat("loader: device cuda:100 is not there: this process may use ",
+                                                    GpuCount(), " GPUs, by number from 0")));
   EXPECT_EQ(Loader(dataset, {0}, MakeOptions(2, 1, 2, 2)).Next().status(),
             absl::InvalidArgumentError(
                 "loader: batch_size 2, input 2 x 2, workers 1, prefetch 4 must be at least 1, rank 2 in [0, 2)"));

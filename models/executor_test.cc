@@ -170,15 +170,13 @@ TEST(RunNodesTest, DropsValuesAfterTheirLastUse) {
 
 TEST(ExecutorTest, ErrorsNameNodeSegmentAndShapes) {
   const Segment segment = {"blocks.3", {{"blocks.3.mlp.fc1", Op::kLinear, {0}, "w", "", {}}}};
-  TensorMap parameters = {{"w", at::ones({4, 3})}};
-  const auto executor = MakeFloatExecutor(parameters);
+  const auto executor = MakeFloatExecutor({{"w", at::ones({4, 3})}});
   const absl::Status status = executor->Run(segment, at::ones({2, 5})).status();
   EXPECT_TRUE(absl::IsInternal(status));
   EXPECT_EQ(status.message(),
             "node 'blocks.3.mlp.fc1' (linear) of blocks.3 on [2, 5]: mat1 and mat2 shapes cannot be multiplied (2x5 "
             "and 3x4)");
-  parameters.clear();
-  EXPECT_EQ(executor->Run(segment, at::ones({2, 5})).status(),
+  EXPECT_EQ(MakeFloatExecutor({})->Run(segment, at::ones({2, 5})).status(),
             absl::InternalError("node 'blocks.3.mlp.fc1' (linear) of blocks.3 on [2, 5]: there is no parameter 'w'"));
 }
 

@@ -55,7 +55,10 @@ void Progress::End() {
   if (enabled_ && terminal_) std::fputs("\r\033[K", stderr);
 }
 
-const char* BoundBy(double load_seconds, double seconds) { return load_seconds > seconds / 2 ? "decode" : "compute"; }
+const char* BoundBy(double load_seconds, double transfer_seconds, double seconds) {
+  if (load_seconds + transfer_seconds <= seconds / 2) return "compute";
+  return load_seconds >= transfer_seconds ? "decode" : "transfer";
+}
 
 std::string FormatDuration(double seconds) {
   if (seconds < 60) return absl::StrFormat("%.1f s", seconds);

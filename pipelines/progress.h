@@ -30,8 +30,10 @@ class Progress {
   std::chrono::steady_clock::time_point start_, printed_;
 };
 
-// What bounds work of `seconds` that waited `load_seconds` of them for images: "decode" or "compute".
-const char* BoundBy(double load_seconds, double seconds);
+// What bounds work of `seconds` that waited `load_seconds` of them for images to be decoded and `transfer_seconds` for
+// them to arrive on the GPU: the longer of the two where they are more than half of it, "decode" or "transfer"; else
+// "compute".
+const char* BoundBy(double load_seconds, double transfer_seconds, double seconds);
 
 // "1.2 s", "3 min 20 s", "2 h 5 min".
 std::string FormatDuration(double seconds);

@@ -144,8 +144,8 @@ std::string StageTable(const RunResult& result) {
     absl::StrAppendFormat(&html, "<tr><td>%s</td><td>%s</td><td>%s</td><td>%s</td><td>%.0f MB%s</td></tr>", stage.name,
                           FormatDuration(stage.seconds) + (stage.cached ? " (from the store)" : ""),
                           stage.images > 0 ? absl::StrCat(stage.images) : "",
-                          stage.images > 0 ? BoundBy(stage.load_seconds, stage.seconds) : "", stage.peak_bytes / 1e6,
-                          on_gpu);
+                          stage.images > 0 ? BoundBy(stage.load_seconds, stage.transfer_seconds, stage.seconds) : "",
+                          stage.peak_bytes / 1e6, on_gpu);
   }
   return html + "</table></div>";
 }

@@ -182,7 +182,8 @@ std::string ResultToJson(const RunResult& result) {
     entry["skipped"] = stage.skipped;
     if (stage.images > 0) {
       entry["load_seconds"] = Rounded(stage.load_seconds, 3);
-      entry["bound_by"] = BoundBy(stage.load_seconds, stage.seconds);
+      entry["transfer_seconds"] = Rounded(stage.transfer_seconds, 3);
+      entry["bound_by"] = BoundBy(stage.load_seconds, stage.transfer_seconds, stage.seconds);
     }
   }
   json["environment"] = {{"version", kVersion},

@@ -19,7 +19,8 @@ struct StageRecord {
   int64_t images = 0;
   int64_t peak_bytes = 0;            // resident memory of rank 0
   int64_t gpu_peak_bytes = 0;        // tensors on rank 0's GPU; 0 where it has none
-  double load_seconds = 0;           // of `seconds`, how long rank 0 waited for images
+  double load_seconds = 0;           // of `seconds`, how long rank 0 waited for images to be decoded
+  double transfer_seconds = 0;       // and how long for decoded images to arrive on its GPU
   std::string images_sha256;         // fingerprint of the images it was asked to read; "" where it reads none
   std::vector<std::string> skipped;  // names of those that could not be decoded and were left out
 };

@@ -42,6 +42,7 @@ RunResult SomeResult() {
   fit.seconds = 2;
   fit.images = 512;
   fit.load_seconds = 1.5;
+  fit.transfer_seconds = 0.25;
   fit.images_sha256 = "fed";
   fit.skipped = {"a.jpg", "b.jpg", "c.jpg", "d.jpg"};
   evaluate.name = "evaluate";
@@ -71,6 +72,7 @@ TEST(ResultTest, JsonHoldsEveryFieldOfTheSchema) {
   EXPECT_FALSE(json["blocks"][0].contains("held_out_r2")) << "nothing was kept aside";
   EXPECT_EQ(json["stages"][1]["images_per_second"], 256);
   EXPECT_EQ(json["stages"][1]["load_seconds"], 1.5);
+  EXPECT_EQ(json["stages"][1]["transfer_seconds"], 0.25);
   EXPECT_EQ(json["stages"][1]["bound_by"], "decode");
   EXPECT_EQ(json["stages"][1]["images_sha256"], "fed");
   EXPECT_EQ(json["stages"][1]["skipped"].size(), 4u);

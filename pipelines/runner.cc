@@ -49,7 +49,8 @@ void PrintStage(const StageRecord& stage) {
     absl::StrAppend(&line, "   from the store");
   } else if (stage.images > 0) {
     absl::StrAppendFormat(&line, "   %d images, %.0f images/s, bound by %s", stage.images,
-                          stage.images / std::max(stage.seconds, 1e-9), BoundBy(stage.load_seconds, stage.seconds));
+                          stage.images / std::max(stage.seconds, 1e-9),
+                          BoundBy(stage.load_seconds, stage.transfer_seconds, stage.seconds));
   }
   std::cout << line << std::endl;
 }
@@ -72,6 +73,7 @@ absl::Status RunStage(const PlannedStage& planned, RunContext& context, Values& 
   record->peak_bytes = PeakMemoryBytes();
   if (context.device.is_cuda()) record->gpu_peak_bytes = PeakBytes(context.device);
   record->load_seconds = outcome.load_seconds;
+  record->transfer_seconds = outcome.transfer_seconds;
   record->images_sha256 = planned.images.fingerprint;
   for (int64_t position : outcome.skipped) {
     record->skipped.push_back(planned.images.dataset->NameOf(planned.images.indices[position]));

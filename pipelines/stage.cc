@@ -142,6 +142,7 @@ std::unique_ptr<Loader> MakeLoader(const RunContext& context, const ImageList& i
   options.workers = context.threads;
   options.prefetch = 2 * context.threads;
   options.skip_bad_images = SkipsBadImages(context.request);
+  options.device = context.device;
   options.crops = crops;
   return std::make_unique<Loader>(*images.dataset, images.indices, options);
 }

@@ -47,7 +47,8 @@ struct PlannedStage {
 // What a stage tells of its work besides its values.
 struct StageOutcome {
   bool cached = false;           // everything came from the store
-  double load_seconds = 0;       // of its time that it waited for images
+  double load_seconds = 0;       // of its time that it waited for images to be decoded
+  double transfer_seconds = 0;   // of its time that it waited for decoded images to arrive on the GPU
   std::vector<int64_t> skipped;  // positions in its list of images, of all ranks: bad ones that were left out
 };
 

@@ -261,19 +261,19 @@ class EvaluateStage : public Stage {
     const auto start = std::chrono::steady_clock::now();
     context.progress.Begin("evaluate", plan.images.indices.size(), "images", [&] {
       const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
-      return absl::StrCat(", bound by ",
-                          BoundBy(loader->waited_seconds() / context.compute_threads(), elapsed.count()));
+      return absl::StrCat(", bound by ", BoundBy(loader->waited_seconds() / context.compute_threads(),
+                                                 loader->transfer_seconds() / context.compute_threads(), elapsed.count()));
     });
     QWT_RETURN_IF_ERROR(ParallelFor(loader->batches(), context.compute_threads(), [&](int64_t) -> absl::Status {
       QWT_ASSIGN_OR_RETURN(std::optional<Batch> batch, loader->Next());
       if (!batch.has_value()) return absl::OkStatus();
-      batch->images = batch->images.to(context.device);
       QWT_RETURN_IF_ERROR(RunBatch(*batch, exact, subjects, mutex));
       context.progress.Advance(batch->labels.size(0) * context.comm.size());
       return absl::OkStatus();
     }));
     context.progress.End();
     outcome->load_seconds += loader->waited_seconds() / context.compute_threads();
+    outcome->transfer_seconds += loader->transfer_seconds() / context.compute_threads();
     for (const SkippedImage& image : loader->skipped()) {
       QWT_LOG(INFO) << "skipped: " << image.message;
       for (Subject& subject : subjects) {

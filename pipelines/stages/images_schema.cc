@@ -69,10 +69,10 @@ absl::StatusOr<std::vector<Batch>> LoadBatches(RunContext& context, const ImageL
     QWT_ASSIGN_OR_RETURN(std::optional<Batch> batch, loader->Next());
     if (!batch.has_value()) break;
     context.progress.Advance(batch->labels.size(0) * context.comm.size());
-    batch->images = batch->images.to(context.device);
     if (batch->labels.size(0) > 0) batches.push_back(*std::move(batch));
   }
   outcome->load_seconds = loader->waited_seconds();
+  outcome->transfer_seconds = loader->transfer_seconds();
   if (!SkipsBadImages(context.request)) return batches;
   QWT_RETURN_IF_ERROR(GatherSkipped(context, images, *loader, outcome));
   TensorFile file;

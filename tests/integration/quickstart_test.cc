@@ -29,8 +29,8 @@ void ExpectStageKeys(const json& stage) {
     return;
   }
   EXPECT_THAT(Keys(stage), ElementsAre("bound_by", "cached", "images", "images_per_second", "images_sha256",
-                                       "load_seconds", "name", "peak_bytes", "seconds", "skipped"));
-  EXPECT_THAT(stage["bound_by"], testing::AnyOf("decode", "compute"));
+                                       "load_seconds", "name", "peak_bytes", "seconds", "skipped", "transfer_seconds"));
+  EXPECT_THAT(stage["bound_by"], testing::AnyOf("decode", "transfer", "compute"));
   EXPECT_EQ(stage["images_sha256"].get<std::string>().size(), 64u);
   EXPECT_TRUE(stage["skipped"].empty());
 }
