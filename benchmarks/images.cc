@@ -1,9 +1,12 @@
 // Speed of decoding and preparing images; benchmarks/images.sh runs it beside what it is compared with.
-//   images make DIR COUNT        COUNT JPEGs of 500 x 375 pixels, 4:2:0, quality 90, like photographs in size and
-//   detail images decode DIR            decoding alone, from memory, one thread images transform DIR         reading,
-//   decoding and DeiT's evaluation transform, normalised, one thread images loader DIR THREADS    the same through the
-//   loader, in batches of 16 images cache DIR THREADS STORE   the loader with the crop cache in STORE: first filling
-//   it, then from it
+//
+//   images make DIR COUNT: COUNT JPEGs of 500 x 375 pixels, 4:2:0, quality 90, like photographs in size and detail
+//   images decode DIR: decoding alone, from memory, one thread
+//   images transform DIR: reading, decoding and DeiT's evaluation transform, normalised, one thread
+//   images loader DIR THREADS: the same through the loader, in batches of 16
+//   images cache DIR THREADS STORE: the loader with the crop cache in STORE: first filling it, then from it
+//   images generated COUNT: images of the dataset `generated` and DeiT's evaluation crop of each, one thread
+//
 // Each but `make` prints one JSON object: images, seconds, images_per_second (cache: fill_seconds too).
 #include <turbojpeg.h>
 
@@ -22,6 +25,7 @@
 #include "core/base/log.h"
 #include "core/base/random.h"
 #include "data/crop_cache.h"
+#include "data/datasets/generated/generated.h"
 #include "data/datasets/image_folder/decode.h"
 #include "data/loader.h"
 
@@ -148,6 +152,13 @@ void TransformAll(const fs::path& path) {
   Print(folder.size(), SecondsSince(start));
 }
 
+void Generate(int64_t count) {
+  const auto dataset = MakeGenerated({count, 1}, Split::kEval);
+  const auto start = Clock::now();
+  for (int64_t i = 0; i < count; ++i) Must(LoadCrop(*dataset, i, DeitInput()));
+  Print(count, SecondsSince(start));
+}
+
 double Drain(const Dataset& dataset, int threads, const CropCache* crops) {
   const auto start = Clock::now();
   LoaderOptions options;
@@ -193,11 +204,14 @@ int main(int argc, char** argv) {
   } else if (what == "loader" && argc == 4) {
     const qwt::Folder folder(argv[2]);
     qwt::Print(folder.size(), qwt::Drain(folder, std::atoi(argv[3]), nullptr));
+  } else if (what == "generated" && argc == 3) {
+    qwt::Generate(std::atoll(argv[2]));
   } else if (what == "cache" && argc == 5) {
     qwt::Cache(argv[2], std::atoi(argv[3]), argv[4]);
   } else {
     std::fputs(
-        "usage: images make DIR COUNT | decode DIR | transform DIR | loader DIR THREADS | cache DIR THREADS STORE\n",
+        "usage: images make DIR COUNT | decode DIR | transform DIR | loader DIR THREADS | cache DIR THREADS STORE | "
+        "generated COUNT\n",
         stderr);
     return 2;
   }

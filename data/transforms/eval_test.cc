@@ -52,6 +52,15 @@ TEST(PresetTest, UnknownName) {
             absl::NotFoundError("unknown preset 'imagenet'; there are: deit, fashion_mnist, resnet, swin, vit"));
 }
 
+TEST(EvalTransformTest, AnImageOfTheResizedSizeIsOnlyCropped) {
+  at::Tensor pixels = at::empty({256, 256, 3}, at::kByte);
+  uint8_t* bytes = pixels.mutable_data_ptr<uint8_t>();
+  for (int64_t i = 0; i < pixels.numel(); ++i) bytes[i] = static_cast<uint8_t>(i * i % 251);
+  const at::Tensor crop = *Crop(pixels, {MustFind("deit"), 224, 224}, 0);
+  EXPECT_TRUE(crop.is_contiguous());
+  EXPECT_TRUE(crop.equal(pixels.narrow(0, 16, 224).narrow(1, 16, 224)));
+}
+
 TEST(EvalTransformTest, ChannelsGoFirst) {
   at::Tensor pixels = Image(28, 28, 0);
   pixels[3][5][0].fill_(255);

@@ -22,6 +22,7 @@ namespace fs = std::filesystem;
 // Makes data for a dataset in the given folder and returns the options that name them, as YAML.
 using Fixture = std::function<std::string(const std::string& folder)>;
 
+// What needs no files, or has them.
 std::string EmbeddedExample(const std::string&) { return "{}"; }
 
 std::string FolderOfGoldenImages(const std::string& folder) {
@@ -42,6 +43,7 @@ std::string FolderOfGoldenImages(const std::string& folder) {
 const std::map<std::string, Fixture>& Fixtures() {
   static const auto* fixtures = new std::map<std::string, Fixture>{
       {"fashion_mnist", EmbeddedExample},
+      {"generated", EmbeddedExample},
       {"image_folder", FolderOfGoldenImages},
   };
   return *fixtures;
