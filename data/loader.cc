@@ -153,6 +153,8 @@ class Loader::Impl {
     if (slot >= failed_slot_) return;
     failed_slot_ = slot;
     failure_ = status;
+    ready_.notify_all();
+    room_.notify_all();
   }
 
   // The caller holds the mutex.

@@ -22,7 +22,7 @@ c10::impl::VirtualGuardImpl Streams(at::Device device) { return c10::impl::Virtu
 // 255 is a tensor on the device because LibTorch's CUDA kernel multiplies by the reciprocal of a divisor from the CPU,
 // which rounds otherwise.
 CropNormaliser::CropNormaliser(const Preset& preset, at::Device device)
-    : scale_(at::full({1}, 255.0, at::TensorOptions(at::kFloat).device(device))),
+    : scale_(at::full({1}, 255.0, at::kFloat).to(device)),
       mean_(PerChannel(preset.mean, device)),
       std_(PerChannel(preset.std, device)) {}
 
