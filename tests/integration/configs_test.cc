@@ -60,7 +60,7 @@ Request Checked(const std::string& name) {
 TEST(ConfigsTest, EveryPublishedSettingAndTheDemos) {
   std::set<std::string> expected = Published();
   EXPECT_EQ(expected.size(), 26);
-  expected.insert({"quickstart", "demo_swin", "demo_resnet", "evaluate_saved"});
+  expected.insert({"quickstart", "demo_swin", "demo_resnet", "evaluate_saved", "generated"});
   EXPECT_EQ(Present(), expected);
 }
 
