@@ -11,6 +11,9 @@ namespace {
 std::atomic<bool> interrupted{false};
 static_assert(std::atomic<bool>::is_always_lock_free, "a signal handler may only touch lock-free atomics");
 
+// Never freed: a reader may hold it. There is one in a run's life.
+std::atomic<const absl::Status*> stopped{nullptr};
+
 constexpr int kExitInterrupted = 130;
 
 void OnSignal(int) {
@@ -29,8 +32,20 @@ void InstallInterruptHandler() {
 
 void RequestInterrupt() { OnSignal(SIGINT); }
 
-void ClearInterrupt() { interrupted = false; }
+void ClearInterrupt() {
+  interrupted = false;
+  stopped = nullptr;
+}
 
-absl::Status CheckInterrupt() { return interrupted ? absl::CancelledError("interrupted") : absl::OkStatus(); }
+void StopWork(const absl::Status& why) {
+  const absl::Status* nothing = nullptr;
+  const auto* reason = new absl::Status(why);
+  if (!stopped.compare_exchange_strong(nothing, reason)) delete reason;
+}
+
+absl::Status CheckInterrupt() {
+  if (const absl::Status* why = stopped) return *why;
+  return interrupted ? absl::CancelledError("interrupted") : absl::OkStatus();
+}
 
 }  // namespace qwt

@@ -20,6 +20,16 @@ TEST(InterruptTest, EitherSignalIsAStatusUntilCleared) {
   }
 }
 
+TEST(InterruptTest, TheFirstReasonToStopCountsAndStandsBeforeASignal) {
+  InstallInterruptHandler();
+  std::raise(SIGTERM);
+  StopWork(absl::UnavailableError("rank 1 has ended"));
+  StopWork(absl::UnavailableError("rank 2 has ended"));
+  EXPECT_EQ(CheckInterrupt(), absl::UnavailableError("rank 1 has ended"));
+  ClearInterrupt();
+  EXPECT_EQ(CheckInterrupt(), absl::OkStatus());
+}
+
 TEST(InterruptDeathTest, TheSecondSignalEndsTheProgram) {
   EXPECT_EXIT(
       {
