@@ -2,7 +2,6 @@
 
 #include <atomic>
 #include <cmath>
-#include <cstdlib>
 #include <string>
 #include <thread>
 
@@ -10,6 +9,7 @@
 #include "ATen/ops/full.h"
 #include "ATen/ops/tensor.h"
 #include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
 #include "core/comm/run_ranks.h"
 #include "gtest/gtest.h"
 
@@ -78,7 +78,7 @@ TEST_P(GlooTest, ARankThatHasEndedIsUnavailable) {
     const absl::Status status = comm.AllReduceSum(tensor);
     EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
     const std::string expected = "rank " + std::to_string(comm.rank()) + " of " + std::to_string(ranks) +
-                                 ": all-reduce failed: another rank has ended or is more than 60 s late "
+                                 ": all-reduce of double [1] failed: another rank has ended or is more than 60 s late "
                                  "(QWT_COMM_TIMEOUT_SECONDS): Gloo: ";
     EXPECT_TRUE(absl::StartsWith(std::string(status.message()), expected)) << status;
   });
@@ -101,32 +101,40 @@ TEST(GlooTimeoutTest, ARankThatIsLateIsUnavailable) {
         given_up = true;
         EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
         const std::string expected =
-            "rank 0 of 2: broadcast from rank 1 failed: another rank has ended or is more than 1 s late "
+            "rank 0 of 2: broadcast from rank 1 of double [1] failed: another rank has ended or is more than 1 s late "
             "(QWT_COMM_TIMEOUT_SECONDS): Gloo: ";
         EXPECT_TRUE(absl::StartsWith(std::string(status.message()), expected)) << status;
       },
       1);
 }
 
-TEST(JoinRanksTest, WithoutWorldSizeThereIsOneRank) {
-  unsetenv("WORLD_SIZE");
-  absl::StatusOr<std::unique_ptr<Communicator>> comm = JoinRanks();
+TEST(JoinRanksTest, OneRankNeedsNoNetwork) {
+  absl::StatusOr<std::unique_ptr<Communicator>> comm = JoinRanks({}, at::kCPU);
   ASSERT_EQ(comm.status(), absl::OkStatus());
   EXPECT_EQ((*comm)->size(), 1);
 }
 
 TEST(JoinRanksTest, ANetworkWithoutRankZeroIsUnavailable) {
-  setenv("WORLD_SIZE", "2", 1);
-  setenv("RANK", "1", 1);
-  setenv("MASTER_ADDR", "127.0.0.1", 1);
-  setenv("MASTER_PORT", "1", 1);  // nobody listens there
-  setenv("QWT_COMM_TIMEOUT_SECONDS", "1", 1);
-  const absl::Status status = JoinRanks().status();
-  unsetenv("WORLD_SIZE");
+  RankSettings settings;
+  settings.rank = 1;
+  settings.size = 2;
+  settings.master_address = "127.0.0.1";
+  settings.master_port = 1;  // nobody listens there
+  settings.timeout_seconds = 1;
+  const absl::Status status = JoinRanks(settings, at::kCPU).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
   const std::string expected =
-      "rank 1 of 2: could not join the others at 127.0.0.1:1 within 1 s (QWT_COMM_TIMEOUT_SECONDS): Gloo: ";
+      "rank 1 of 2: could not join the others at 127.0.0.1:1 within 1 s (QWT_COMM_TIMEOUT_SECONDS): c10d: ";
   EXPECT_TRUE(absl::StartsWith(std::string(status.message()), expected)) << status;
+}
+
+TEST(JoinRanksTest, RankZeroNamesTheRanksThatDoNotCome) {
+  const absl::StatusOr<int> port = FreePort();
+  ASSERT_TRUE(port.ok());
+  const absl::Status status = JoinRanks({0, 3, 0, 3, "127.0.0.1", *port, 1}, at::kCPU).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(status.message(), absl::StrCat("rank 0 of 3: could not join the others at 127.0.0.1:", *port,
+                                           " within 1 s (QWT_COMM_TIMEOUT_SECONDS): ranks 1, 2 did not come"));
 }
 
 }  // namespace

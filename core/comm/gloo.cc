@@ -9,9 +9,7 @@
 #include <chrono>
 #include <cstdlib>
 #include <string>
-#include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 #include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
-#include <torch/csrc/distributed/c10d/TCPStore.hpp>
 #include <utility>
 #include <vector>
 
@@ -19,6 +17,7 @@
 #include "absl/strings/str_cat.h"
 #include "core/base/log.h"
 #include "core/base/status.h"
+#include "core/comm/collective.h"
 
 namespace qwt {
 namespace {
@@ -57,46 +56,40 @@ std::shared_ptr<gloo::transport::Device> MakeDevice(const std::string& master_ad
 
 class GlooCommunicator : public Communicator {
  public:
-  explicit GlooCommunicator(const RankSettings& settings) : settings_(settings) {
-    const std::chrono::seconds timeout(settings.timeout_seconds);
-    c10d::TCPStoreOptions store_options;
-    store_options.port = settings.master_port;
-    // torchrun's agent serves this port itself and says so.
-    const char* agent = std::getenv("TORCHELASTIC_USE_AGENT_STORE");
-    store_options.isServer = settings.rank == 0 && (agent == nullptr || std::string(agent) != "True");
-    store_options.waitWorkers = false;  // Gloo waits for them when it connects
-    store_options.timeout = timeout;
-    auto tcp_store = c10::make_intrusive<c10d::TCPStore>(settings.master_address, store_options);
-    const char* restarts = std::getenv("TORCHELASTIC_RESTART_COUNT");
-    store_ =
-        c10::make_intrusive<c10d::PrefixStore>(absl::StrCat("qwt/", restarts == nullptr ? "0" : restarts), tcp_store);
-    auto options = c10d::ProcessGroupGloo::Options::create(timeout);
+  GlooCommunicator(c10::intrusive_ptr<c10d::Store> store, const RankSettings& settings) : settings_(settings) {
+    auto options = c10d::ProcessGroupGloo::Options::create(std::chrono::seconds(settings.timeout_seconds));
     options->devices.push_back(MakeDevice(settings.master_address));
-    group_ = c10::make_intrusive<c10d::ProcessGroupGloo>(store_, settings.rank, settings.size, options);
+    group_ =
+        c10::make_intrusive<c10d::ProcessGroupGloo>(std::move(store), settings.rank, settings.size, std::move(options));
+    // Rank 0 serves the addresses: it may not leave before everybody has read them.
+    group_->barrier()->wait();
   }
 
   int rank() const override { return settings_.rank; }
   int size() const override { return settings_.size; }
 
   absl::Status AllReduceSum(at::Tensor& tensor) override {
-    QWT_CHECK(tensor.is_contiguous() && tensor.device().is_cpu());
-    QWT_CHECK(tensor.scalar_type() == at::kFloat || tensor.scalar_type() == at::kDouble ||
-              tensor.scalar_type() == at::kLong);
+    QWT_CHECK(CanBeSummed(tensor));
     if (tensor.numel() == 0) return absl::OkStatus();
-    std::vector<at::Tensor> tensors = {tensor};
-    return Wait("all-reduce", [&] { return group_->allreduce(tensors); });
+    return OnCpu(tensor, [&](at::Tensor& on_cpu) {
+      std::vector<at::Tensor> tensors = {on_cpu};
+      return Wait(NameCollective("all-reduce", tensor), [&] { return group_->allreduce(tensors); });
+    });
   }
 
   absl::Status Broadcast(at::Tensor& tensor, int root) override {
-    QWT_CHECK(tensor.is_contiguous() && tensor.device().is_cpu());
+    QWT_CHECK(tensor.is_contiguous());
     QWT_CHECK(root >= 0 && root < size());
     if (tensor.numel() == 0) return absl::OkStatus();
-    // As bytes: Gloo does not know every dtype.
-    const auto bytes = static_cast<int64_t>(tensor.nbytes());
-    std::vector<at::Tensor> tensors = {at::from_blob(tensor.mutable_data_ptr(), {bytes}, at::kByte)};
-    c10d::BroadcastOptions options;
-    options.rootRank = root;
-    return Wait(absl::StrCat("broadcast from rank ", root), [&] { return group_->broadcast(tensors, options); });
+    return OnCpu(tensor, [&](at::Tensor& on_cpu) {
+      // As bytes: Gloo does not know every dtype.
+      const auto bytes = static_cast<int64_t>(on_cpu.nbytes());
+      std::vector<at::Tensor> tensors = {at::from_blob(on_cpu.mutable_data_ptr(), {bytes}, at::kByte)};
+      c10d::BroadcastOptions options;
+      options.rootRank = root;
+      return Wait(NameCollective(absl::StrCat("broadcast from rank ", root), tensor),
+                  [&] { return group_->broadcast(tensors, options); });
+    });
   }
 
   absl::Status Barrier() override {
@@ -104,36 +97,35 @@ class GlooCommunicator : public Communicator {
   }
 
  private:
+  // operation(tensor), or on a copy on the CPU that is copied back.
+  template <typename Operation>
+  static absl::Status OnCpu(at::Tensor& tensor, Operation&& operation) {
+    if (tensor.device().is_cpu()) return operation(tensor);
+    at::Tensor copy = tensor.to(at::kCPU);
+    QWT_RETURN_IF_ERROR(operation(copy));
+    tensor.copy_(copy);
+    return absl::OkStatus();
+  }
+
   template <typename Start>
-  absl::Status Wait(const std::string& operation, Start&& start) {
+  absl::Status Wait(const std::string& collective, Start&& start) {
     const absl::Status status = CatchExceptions("Gloo", [&] {
       start()->wait();
       return absl::OkStatus();
     });
     if (status.ok()) return status;
-    return absl::UnavailableError(absl::StrCat(
-        "rank ", rank(), " of ", size(), ": ", operation, " failed: another rank has ended or is more than ",
-        settings_.timeout_seconds, " s late (QWT_COMM_TIMEOUT_SECONDS): ", status.message()));
+    return CollectiveFailed(settings_, collective, status.message());
   }
 
   RankSettings settings_;
-  c10::intrusive_ptr<c10d::Store> store_;
   c10::intrusive_ptr<c10d::ProcessGroupGloo> group_;
 };
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<Communicator>> MakeGlooCommunicator(const RankSettings& settings) {
-  std::unique_ptr<Communicator> communicator;
-  absl::Status status = CatchExceptions("Gloo", [&] {
-    communicator = std::make_unique<GlooCommunicator>(settings);
-    // Rank 0 serves the addresses: it may not leave before everybody has read them.
-    return communicator->Barrier();
-  });
-  if (status.ok()) return communicator;
-  return absl::UnavailableError(absl::StrCat(
-      "rank ", settings.rank, " of ", settings.size, ": could not join the others at ", settings.master_address, ":",
-      settings.master_port, " within ", settings.timeout_seconds, " s (QWT_COMM_TIMEOUT_SECONDS): ", status.message()));
+std::unique_ptr<Communicator> MakeGlooCommunicator(c10::intrusive_ptr<c10d::Store> store,
+                                                   const RankSettings& settings) {
+  return std::make_unique<GlooCommunicator>(std::move(store), settings);
 }
 
 }  // namespace qwt

@@ -1,15 +1,16 @@
-// The ranks of a run over LibTorch's c10d with Gloo (TCP, CPU tensors).
+// The ranks of a run over LibTorch's c10d with Gloo (TCP).
 #pragma once
 
 #include <memory>
 
-#include "absl/status/statusor.h"
 #include "core/comm/communicator.h"
 #include "core/comm/rank_settings.h"
+#include "torch/csrc/distributed/c10d/Store.hpp"
 
 namespace qwt {
 
-// Returns when all ranks have joined. Unavailable, naming rank and address, if they have not within the timeout.
-absl::StatusOr<std::unique_ptr<Communicator>> MakeGlooCommunicator(const RankSettings& settings);
+// Returns when all ranks have joined; a GPU's tensors are staged through the CPU. Throws what c10d does if they do not
+// join within the timeout.
+std::unique_ptr<Communicator> MakeGlooCommunicator(c10::intrusive_ptr<c10d::Store> store, const RankSettings& settings);
 
 }  // namespace qwt

@@ -5,6 +5,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <cstddef>
 #include <cstdio>
 #include <cstdlib>
 #include <ctime>
@@ -17,7 +19,10 @@ namespace qwt {
 namespace {
 
 constexpr int kFailed = 1, kInterrupted = 130;
-constexpr time_t kGraceSeconds = 10;  // from SIGTERM to SIGKILL
+// After one rank's failure the others hear of it themselves (the lifeline) and say why they end; who has not after the
+// first of these is sent SIGTERM, after the second SIGKILL.
+constexpr time_t kSecondsToAsk = 2, kSecondsToKill = 8;
+constexpr time_t kSecondsAfterInterrupt = 10;
 
 volatile sig_atomic_t interrupted = 0;
 void OnSignal(int) { interrupted = 1; }
@@ -60,43 +65,55 @@ void SignalAll(const std::vector<pid_t>& pids, int signal) {
   }
 }
 
-// What one rank's end means for all: 0 where it is well.
-int CodeOf(int rank, int status, bool stopping) {
+// What one rank's end means for all: 0 where it is well. `asked`: whether we had a part in it.
+int CodeOf(int rank, int status, bool asked) {
   if (WIFEXITED(status)) return WEXITSTATUS(status);
-  if (!stopping) std::fprintf(stderr, "error: rank %d was ended by signal %d\n", rank, WTERMSIG(status));
+  if (!asked) std::fprintf(stderr, "error: rank %d was ended by signal %d\n", rank, WTERMSIG(status));
   return kFailed;
+}
+
+// When the ranks still running are to be signalled; 0: not yet.
+struct Schedule {
+  time_t ask = 0, kill = 0;
+  bool asked = false;
+};
+
+void SignalWhenDue(const std::vector<pid_t>& pids, Schedule* schedule) {
+  const time_t now = time(nullptr);
+  if (schedule->ask != 0 && now >= schedule->ask && !schedule->asked) {
+    schedule->asked = true;
+    SignalAll(pids, interrupted ? SIGINT : SIGTERM);
+  }
+  if (schedule->kill != 0 && now >= schedule->kill) SignalAll(pids, SIGKILL);
 }
 
 // Waits for all ranks; the first code that is not 0 ends the others.
 int WaitForAll(std::vector<pid_t> pids) {
   int code = 0;
   size_t running = pids.size();
-  time_t stopping_since = 0;
+  Schedule schedule;
   bool passed_on = false;
   const timespec pause = {0, 20'000'000};
   while (running > 0) {
     if (interrupted && !passed_on) {
       passed_on = true;
-      SignalAll(pids, SIGINT);
-      stopping_since = time(nullptr);
+      schedule = {time(nullptr), time(nullptr) + kSecondsAfterInterrupt};
     }
-    if (stopping_since != 0 && time(nullptr) - stopping_since > kGraceSeconds) SignalAll(pids, SIGKILL);
+    SignalWhenDue(pids, &schedule);
     int status = 0;
     const pid_t ended = waitpid(-1, &status, WNOHANG);
     if (ended <= 0) {
       nanosleep(&pause, nullptr);
       continue;
     }
-    for (size_t rank = 0; rank < pids.size(); ++rank) {
-      if (pids[rank] != ended) continue;
-      pids[rank] = 0;
-      --running;
-      const int ended_with = CodeOf(static_cast<int>(rank), status, stopping_since != 0);
-      if (code == 0) code = ended_with;
-      if (ended_with != 0 && stopping_since == 0) {
-        SignalAll(pids, SIGTERM);
-        stopping_since = time(nullptr);
-      }
+    const auto rank = std::find(pids.begin(), pids.end(), ended) - pids.begin();
+    if (rank == static_cast<ptrdiff_t>(pids.size())) continue;  // not one of ours
+    pids[rank] = 0;
+    --running;
+    const int ended_with = CodeOf(static_cast<int>(rank), status, schedule.asked);
+    if (code == 0) code = ended_with;
+    if (ended_with != 0 && schedule.kill == 0) {
+      schedule = {time(nullptr) + kSecondsToAsk, time(nullptr) + kSecondsToKill};
     }
   }
   return passed_on ? kInterrupted : code;

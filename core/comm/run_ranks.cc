@@ -5,6 +5,7 @@
 
 #include "core/base/log.h"
 #include "core/comm/gloo.h"
+#include "core/comm/rank_store.h"
 
 namespace qwt {
 
@@ -14,11 +15,12 @@ void RunRanks(int ranks, const std::function<void(Communicator&)>& function, int
   std::vector<std::thread> threads;
   for (int rank = 0; rank < ranks; ++rank) {
     threads.emplace_back([=, &function] {
-      absl::StatusOr<std::unique_ptr<Communicator>> comm = MakeLocalCommunicator();
-      if (ranks > 1) comm = MakeGlooCommunicator({rank, ranks, "127.0.0.1", *port, timeout_seconds});
-      if (!comm.ok()) QWT_LOG(ERROR) << comm.status().ToString();
-      QWT_CHECK(comm.ok());
-      function(**comm);
+      std::unique_ptr<Communicator> comm = MakeLocalCommunicator();
+      if (ranks > 1) {
+        const RankSettings settings = {rank, ranks, rank, ranks, "127.0.0.1", *port, timeout_seconds};
+        comm = MakeGlooCommunicator(ConnectRankStore(settings), settings);
+      }
+      function(*comm);
     });
   }
   for (std::thread& thread : threads) thread.join();
