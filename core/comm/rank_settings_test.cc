@@ -14,8 +14,15 @@ using Variables = std::map<std::string, std::string>;
 const Variables kGood = {{"RANK", "2"}, {"WORLD_SIZE", "3"}, {"MASTER_ADDR", "node7"}, {"MASTER_PORT", "29500"}};
 
 absl::StatusOr<RankSettings> SettingsOf(const Variables& variables) {
-  for (const char* name : {"RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "QWT_COMM_TIMEOUT_SECONDS"})
+  for (const char* name : {"RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT",
+                           "QWT_COMM_TIMEOUT_SECONDS"}) {
     unsetenv(name);
+  }
+  for (const char* name :
+       {"SLURM_PROCID", "SLURM_NTASKS", "SLURM_LOCALID", "SLURM_STEP_ID", "SLURM_NODEID", "SLURM_TASKS_PER_NODE",
+        "SLURM_NTASKS_PER_NODE", "SLURM_STEP_NODELIST", "SLURM_JOB_NODELIST", "SLURM_JOB_ID"}) {
+    unsetenv(name);
+  }
   for (const auto& [name, value] : variables) setenv(name.c_str(), value.c_str(), 1);
   return RankSettingsFromEnvironment();
 }
@@ -37,6 +44,75 @@ TEST(RankSettingsTest, ReadsAllOfThem) {
   EXPECT_EQ(settings->timeout_seconds, 300);
   variables["QWT_COMM_TIMEOUT_SECONDS"] = "7";
   EXPECT_EQ(SettingsOf(variables)->timeout_seconds, 7);
+}
+
+TEST(RankSettingsTest, ThePlaceOnTheMachine) {
+  const struct {
+    Variables more;
+    int local_rank, local_size;
+  } kCases[] = {
+      {{}, 0, 1},  // another machine's loop would set LOCAL_RANK where several ranks share one
+      {{{"LOCAL_RANK", "1"}}, 1, 2},
+      {{{"LOCAL_RANK", "1"}, {"LOCAL_WORLD_SIZE", "3"}}, 1, 3},
+      {{{"MASTER_ADDR", "127.0.0.1"}}, 2, 3},  // nobody else can reach that
+      {{{"MASTER_ADDR", "localhost"}, {"LOCAL_WORLD_SIZE", "2"}}, 0, 2},
+  };
+  for (const auto& place : kCases) {
+    Variables variables = kGood;
+    for (const auto& [name, value] : place.more) variables[name] = value;
+    const absl::StatusOr<RankSettings> settings = SettingsOf(variables);
+    ASSERT_EQ(settings.status(), absl::OkStatus());
+    EXPECT_EQ(settings->local_rank, place.local_rank);
+    EXPECT_EQ(settings->local_size, place.local_size);
+  }
+}
+
+const Variables kSlurm = {{"SLURM_STEP_ID", "0"},
+                          {"SLURM_PROCID", "2"},
+                          {"SLURM_NTASKS", "3"},
+                          {"SLURM_LOCALID", "0"},
+                          {"SLURM_NODEID", "1"},
+                          {"SLURM_TASKS_PER_NODE", "2,1"},
+                          {"SLURM_STEP_NODELIST", "node[007-008]"},
+                          {"SLURM_JOB_NODELIST", "node[006-008]"},
+                          {"SLURM_JOB_ID", "41"}};
+
+TEST(RankSettingsTest, AStepOfSlurm) {
+  absl::StatusOr<RankSettings> settings = SettingsOf(kSlurm);
+  ASSERT_EQ(settings.status(), absl::OkStatus());
+  EXPECT_EQ(settings->rank, 2);
+  EXPECT_EQ(settings->size, 3);
+  EXPECT_EQ(settings->local_rank, 0);
+  EXPECT_EQ(settings->local_size, 1);
+  EXPECT_EQ(settings->master_address, "node007");
+  EXPECT_EQ(settings->master_port, 10041);
+  EXPECT_TRUE(HasLauncher());
+}
+
+TEST(RankSettingsTest, WhatIsSetWinsOverSlurm) {
+  Variables variables = kSlurm;
+  variables["MASTER_ADDR"] = "10.0.0.1";
+  variables["MASTER_PORT"] = "5000";
+  absl::StatusOr<RankSettings> settings = SettingsOf(variables);
+  ASSERT_EQ(settings.status(), absl::OkStatus());
+  EXPECT_EQ(settings->rank, 2);
+  EXPECT_EQ(settings->master_address, "10.0.0.1");
+  EXPECT_EQ(settings->master_port, 5000);
+  // A launcher in each task: the ranks are its own.
+  for (const auto& [name, value] : kGood) variables[name] = value;
+  variables["RANK"] = "1";
+  settings = SettingsOf(variables);
+  ASSERT_EQ(settings.status(), absl::OkStatus());
+  EXPECT_EQ(settings->rank, 1);
+  EXPECT_EQ(settings->master_address, "node7");
+}
+
+TEST(RankSettingsTest, AJobWithoutSrunIsOneProcess) {
+  Variables variables = kSlurm;
+  variables.erase("SLURM_STEP_ID");
+  variables.erase("SLURM_STEP_NODELIST");
+  EXPECT_EQ(SettingsOf(variables)->size, 1);
+  EXPECT_FALSE(HasLauncher());
 }
 
 TEST(RankSettingsTest, AWrongOneIsNamedWithWhatIsAllowed) {
