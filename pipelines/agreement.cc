@@ -41,8 +41,11 @@ std::string KeysOf(const PlannedStage& stage) {
   return Sha256(text);
 }
 
+}  // namespace
+
 // A rank that found no fault must not go on without those that did.
 absl::Status AgreeOnStatus(const absl::Status& status, Communicator& comm) {
+  if (comm.size() == 1) return status;
   const std::string message(status.message());
   at::Tensor code = at::zeros({1}, at::kLong).fill_(static_cast<int64_t>(status.code()));
   QWT_ASSIGN_OR_RETURN(const at::Tensor codes, AllGather(code, comm));
@@ -57,11 +60,35 @@ absl::Status AgreeOnStatus(const absl::Status& status, Communicator& comm) {
   return absl::OkStatus();
 }
 
-}  // namespace
+absl::Status AgreeOnDevice(at::Device device, Communicator& comm) {
+  if (comm.size() == 1) return absl::OkStatus();
+  const auto name = [](bool is_gpu) { return is_gpu ? "a GPU" : "the CPU"; };
+  QWT_ASSIGN_OR_RETURN(const std::vector<std::string> kinds, GatherText(name(device.is_cuda()), comm));
+  const int rank = FirstOther(kinds);
+  if (rank == 0) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat("rank ", rank, " computes on ", kinds[rank], " and rank 0 on ",
+                                                 kinds[0],
+                                                 ": results would depend on who computes what; runtime.device: cpu, or "
+                                                 "cuda with a GPU for each, makes them alike"));
+}
+
+absl::Status AgreeOnBatchSizes(Plan* plan, Communicator& comm) {
+  if (comm.size() == 1) return absl::OkStatus();
+  at::Tensor own = at::zeros({static_cast<int64_t>(plan->stages.size())}, at::kLong);
+  for (size_t i = 0; i < plan->stages.size(); ++i) {
+    own.mutable_data_ptr<int64_t>()[i] = plan->stages[i].images.batch_size;
+  }
+  QWT_ASSIGN_OR_RETURN(const at::Tensor all, AllGather(own, comm));
+  const at::Tensor smallest = all.amin(0);
+  for (size_t i = 0; i < plan->stages.size(); ++i) {
+    plan->stages[i].images.batch_size = smallest.const_data_ptr<int64_t>()[i];
+  }
+  return absl::OkStatus();
+}
 
 absl::Status AgreeOnPlan(const absl::StatusOr<Plan>& plan, Communicator& comm) {
-  if (comm.size() == 1) return plan.status();
   QWT_RETURN_IF_ERROR(AgreeOnStatus(plan.status(), comm));
+  if (comm.size() == 1) return absl::OkStatus();
   for (const PlannedStage& stage : plan->stages) {
     QWT_ASSIGN_OR_RETURN(const std::vector<std::string> images, GatherText(stage.images.fingerprint, comm));
     if (const int rank = FirstOther(images)) {

@@ -56,6 +56,17 @@ TEST(AgreementTest, AFaultOfOneRankStopsAll) {
   });
 }
 
+TEST(AgreementTest, TheSameKindOfDeviceOnEveryRank) {
+  EXPECT_TRUE(AgreeOnDevice(at::Device(at::kCUDA, 1), *MakeLocalCommunicator()).ok());
+  RunRanks(3, [](Communicator& comm) {
+    EXPECT_TRUE(AgreeOnDevice(at::Device(at::kCUDA, comm.rank()), comm).ok());
+    EXPECT_EQ(AgreeOnDevice(comm.rank() == 1 ? at::kCPU : at::kCUDA, comm),
+              absl::InvalidArgumentError(
+                  "rank 1 computes on the CPU and rank 0 on a GPU: results would depend on who computes what; "
+                  "runtime.device: cpu, or cuda with a GPU for each, makes them alike"));
+  });
+}
+
 TEST(AgreementTest, OneRankKeepsItsOwnStatus) {
   auto comm = MakeLocalCommunicator();
   EXPECT_EQ(AgreeOnPlan(absl::NotFoundError("no config"), *comm), absl::NotFoundError("no config"));

@@ -10,18 +10,24 @@
 
 namespace qwt {
 
-absl::StatusOr<Plan> MakePlan(const std::string& config_path, const std::vector<std::string>& overrides,
-                              const Placement& placement) {
+absl::StatusOr<Request> LoadRequest(const std::string& config_path, const std::vector<std::string>& overrides) {
   Problems problems;
   QWT_ASSIGN_OR_RETURN(ConfigNode config,
                        LoadConfig(config_path, overrides, {{kHomeVariable, HomeFolder()}}, &problems));
-  Plan plan;
-  plan.request = CheckRequest(config, &problems);
+  Request request = CheckRequest(config, &problems);
   QWT_RETURN_IF_ERROR(problems.ToStatus());
+  return request;
+}
+
+absl::StatusOr<Plan> MakePlan(const std::string& config_path, const std::vector<std::string>& overrides,
+                              const Placement& placement) {
+  Plan plan;
+  QWT_ASSIGN_OR_RETURN(plan.request, LoadRequest(config_path, overrides));
   plan.world_size = placement.world_size;
   plan.device = placement.device;
   plan.threads = ResolveThreads(plan.request.Of("runtime").Int("threads"), placement.local_ranks);
   Planning planning{plan.request, plan.world_size, plan.threads, plan.device};
+  Problems problems;
   for (const std::string& name : plan.request.stages) {
     plan.stages.push_back(CreateStage(name)->Plan(planning, &problems));
     plan.stages.back().name = name;

@@ -26,6 +26,10 @@ struct Plan {
   std::vector<PlannedStage> stages;
 };
 
+// Reads the config and checks it against every schema, without opening what it names. InvalidArgument (or NotFound for
+// the config file itself) with all that is wrong.
+absl::StatusOr<Request> LoadRequest(const std::string& config_path, const std::vector<std::string>& overrides);
+
 // Reads the config, checks it against every schema, opens what it names (weights, images) and computes every stage's
 // keys. InvalidArgument (or NotFound for the config file itself) with all that is wrong.
 absl::StatusOr<Plan> MakePlan(const std::string& config_path, const std::vector<std::string>& overrides,

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "core/base/log.h"
@@ -67,6 +68,12 @@ Section RuntimeSection() {
                            "keeps results of its own.")
                 .Default("auto")
                 .NoEffectOnResult(),
+            Option::String("ranks",
+                           "Processes to start on this machine, a number, or all: one for each of its GPUs where "
+                           "'device' is one of them in turn (auto, cuda), otherwise one. A launcher that has started "
+                           "ranks already (--nproc, torchrun, srun) has the say.")
+                .Default("all")
+                .NoEffectOnResult(),
             Option::Path("store", "Folder of the artifact store, which keeps what stages made.")
                 .Default("~/.cache/qwt/store")
                 .NoEffectOnResult(),
@@ -82,6 +89,15 @@ Section RuntimeSection() {
                 .Default("0")}},
           "",
           nullptr};
+}
+
+constexpr int kMostRanks = 1024;  // on one machine, as --nproc
+
+// The value of runtime.ranks: 0 for all, -1 where it is neither that nor a number of ranks.
+int ParseRanks(const std::string& text) {
+  if (text == "all") return 0;
+  int ranks = 0;
+  return absl::SimpleAtoi(text, &ranks) && ranks >= 1 && ranks <= kMostRanks ? ranks : -1;
 }
 
 // Which option of a stage's section names a component, and of which kind.
@@ -205,6 +221,8 @@ const Options& Request::Of(const std::string& section) const {
   return found->second;
 }
 
+int Request::Ranks() const { return ParseRanks(Of("runtime").String("ranks")); }
+
 std::string Request::ToYaml() const {
   std::string yaml = top.ToYaml(0);
   for (const auto& [section, options] : sections) absl::StrAppend(&yaml, section, ":\n", options.ToYaml(2));
@@ -238,6 +256,11 @@ Request CheckRequest(const ConfigNode& config, Problems* problems) {
     const bool needed = std::find(used.begin(), used.end(), section.name) != used.end();
     if (SectionOf(config, section.name) == nullptr && !needed) continue;
     Options options = CheckSection(section, config, problems);
+    const bool sound = problems->lines().size() == problems_before;
+    if (sound && section.name == "runtime" && ParseRanks(options.String("ranks")) < 0) {
+      problems->Add(options.Where("ranks"), absl::StrCat("must be all or a number from 1 to ", kMostRanks, ", is '",
+                                                         options.String("ranks"), "'"));
+    }
     if (needed) request.sections.emplace(section.name, std::move(options));
   }
   if (problems->lines().size() == problems_before) CheckOrder(request, top.Where("stages"), problems);

@@ -46,6 +46,7 @@ struct Request {
   std::map<std::string, Options> sections;  // those of the stages, and runtime
 
   const Options& Of(const std::string& section) const;  // must be there
+  int Ranks() const;                                    // runtime.ranks; 0 for all
   // YAML that runs again as it is: no base, no variables, every default written out, paths absolute.
   std::string ToYaml() const;
 };

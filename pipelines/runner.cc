@@ -1,18 +1,19 @@
 #include "pipelines/runner.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
 #include <iostream>
 
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "c10/core/DeviceGuard.h"
 #include "core/base/interrupt.h"
 #include "core/base/log.h"
 #include "core/base/sha256.h"
+#include "core/comm/rank_settings.h"
 #include "core/tensor/device.h"
 #include "pipelines/agreement.h"
 #include "pipelines/planner.h"
@@ -34,12 +35,6 @@ int64_t PeakMemoryBytes() {
     if (line.rfind("VmHWM:", 0) == 0) return std::atoll(line.c_str() + 6) * 1024;
   }
   return 0;
-}
-
-int LocalRanks() {
-  int ranks = 1;
-  const char* variable = std::getenv("LOCAL_WORLD_SIZE");
-  return variable != nullptr && absl::SimpleAtoi(variable, &ranks) && ranks > 0 ? ranks : 1;
 }
 
 // One line a stage, as it ends.
@@ -81,13 +76,14 @@ absl::Status RunStage(const PlannedStage& planned, RunContext& context, Values& 
   return status;
 }
 
-int Fail(const absl::Status& status, ExitCode code, const Communicator& comm) {
-  // A wrong request is the same on every rank (AgreeOnPlan), and so is an interrupt; one says it.
+int Fail(const absl::Status& status, ExitCode code, Communicator& comm) {
+  // A wrong request is the same on every rank (Agree…), and so is an interrupt; one says it.
   const bool same_on_all = code == kRequestWrong || absl::IsCancelled(status);
   if (!same_on_all || comm.rank() == 0) {
     std::cerr << (comm.size() > 1 ? absl::StrCat("error (rank ", comm.rank(), "): ") : "error: ") << status.message()
               << std::endl;
   }
+  comm.Leave(status);
   return absl::IsCancelled(status) ? kInterrupted : code;
 }
 
@@ -129,8 +125,9 @@ absl::Status RunRest(const Plan& plan, RunContext& context, Values& values, RunR
   for (size_t i = 1; i < plan.stages.size(); ++i) {
     StageRecord record;
     absl::Status status = RunStage(plan.stages[i], context, values, &record);
-    // A rank that waits for one that has stopped hears of it as a lost connection.
-    if (absl::IsCancelled(status) || (absl::IsUnavailable(status) && !CheckInterrupt().ok())) {
+    // A rank that waits for one that has stopped may hear of it as a lost connection.
+    if (absl::IsUnavailable(status) && !CheckInterrupt().ok()) status = CheckInterrupt();
+    if (absl::IsCancelled(status)) {
       return absl::CancelledError(
           absl::StrCat(plan.stages[i].name, ": interrupted; the same command goes on from here"));
     }
@@ -142,10 +139,19 @@ absl::Status RunRest(const Plan& plan, RunContext& context, Values& values, RunR
   return absl::OkStatus();
 }
 
+// Fail before there is a run, with what AgreeOn… said. `code`: for a fault that is neither the request's nor that a
+// rank is gone.
+int FailTogether(const absl::Status& agreed, ExitCode code, Communicator& comm) {
+  if (IsRequestWrong(agreed)) code = kRequestWrong;
+  if (absl::IsUnavailable(agreed)) code = kRunFailed;
+  return Fail(agreed, code, comm);
+}
+
 int Execute(const Plan& plan, const RunArguments& arguments, Communicator& comm) {
   const bool first_rank = comm.rank() == 0;
   auto store = ArtifactStore::Open(plan.request.Of("runtime").String("store"));
-  if (!store.ok()) return Fail(store.status(), kRequestWrong, comm);
+  absl::Status status = AgreeOnStatus(store.status(), comm);
+  if (!status.ok()) return FailTogether(status, kRequestWrong, comm);
   Progress progress(first_rank);
   RunContext context{plan.request, comm, **store, plan.threads, progress, plan.device};
   const c10::DeviceGuard current(plan.device);
@@ -160,47 +166,76 @@ int Execute(const Plan& plan, const RunArguments& arguments, Communicator& comm)
   if (first_rank) std::cout << Headline(plan) << "\n" << DescribeDiskUse(plan) << std::endl;
   Values values;
   StageRecord loading;
-  absl::Status status = RunStage(plan.stages[0], context, values, &loading);
-  if (!status.ok()) return Fail(status, IsRequestWrong(status) ? kRequestWrong : kRunFailed, comm);
+  status = AgreeOnStatus(RunStage(plan.stages[0], context, values, &loading), comm);
+  if (!status.ok()) return FailTogether(status, kRunFailed, comm);
   result.stages.push_back(loading);
   if (first_rank) PrintStage(loading);
 
-  RunFolder folder;
-  if (first_rank) {
-    auto opened = RunFolder::Create(arguments.out, plan.request);
-    if (!opened.ok()) return Fail(opened.status(), kRequestWrong, comm);
-    folder = *std::move(opened);
-  }
+  absl::StatusOr<RunFolder> folder = RunFolder();
+  if (first_rank) folder = RunFolder::Create(arguments.out, plan.request);
+  status = AgreeOnStatus(folder.status(), comm);
+  if (!status.ok()) return FailTogether(status, kRequestWrong, comm);
   status = RunRest(plan, context, values, &result);
   AddValues(values, &result);
   if (first_rank) {
-    absl::Status written = folder.Write(values, status, &result);
+    absl::Status written = folder->Write(values, status, &result);
     if (status.ok()) status = written;
   }
   if (!status.ok()) return Fail(status, kRunFailed, comm);
-  if (first_rank) std::cout << "\n" << ResultToTable(result) << "\n  written to " << folder.path() << std::endl;
+  if (first_rank) std::cout << "\n" << ResultToTable(result) << "\n  written to " << folder->path() << std::endl;
   return kDone;
+}
+
+// Where this rank computes. A config that is wrong in any other way is MakePlan's to report.
+absl::StatusOr<at::Device> DeviceOf(const RunArguments& arguments, const RankSettings& settings) {
+  const auto request = LoadRequest(arguments.config, arguments.overrides);
+  if (!request.ok()) return at::Device(at::kCPU);
+  const Options& runtime = request->Of("runtime");
+  auto device = ResolveDevice(runtime.String("device"), settings.local_rank, settings.local_size);
+  if (device.ok()) return device;
+  return Annotate(device.status(), runtime.Where("device"));
 }
 
 }  // namespace
 
+int RanksToStart(const RunArguments& arguments) {
+  const auto request = LoadRequest(arguments.config, arguments.overrides);
+  if (!request.ok()) return 1;
+  if (request->Ranks() > 0) return request->Ranks();
+  const std::string& device = request->Of("runtime").String("device");
+  return device == "auto" || device == "cuda" ? std::max(1, GpuCount()) : 1;
+}
+
 int Run(const RunArguments& arguments) {
-  auto comm = JoinRanks();
+  const absl::StatusOr<RankSettings> settings = RankSettingsFromEnvironment();
+  if (!settings.ok()) {
+    std::cerr << "error: " << settings.status().message() << std::endl;
+    return kRunFailed;
+  }
+  if (settings->size > 1) SetLogRank(settings->rank);
+  const absl::StatusOr<at::Device> device = DeviceOf(arguments, *settings);
+  auto comm = JoinRanks(*settings, device.value_or(at::kCPU));
   if (!comm.ok()) {
     std::cerr << "error: " << comm.status().message() << std::endl;
     return kRunFailed;
   }
-  if ((*comm)->size() > 1) SetLogRank((*comm)->rank());
   UseExactProducts();
-  auto plan = MakePlan(arguments.config, arguments.overrides, {(*comm)->size(), LocalRanks(), at::kCPU});
-  const absl::Status agreed = AgreeOnPlan(plan, **comm);
-  if (!agreed.ok()) return Fail(agreed, kRequestWrong, **comm);
-  if (arguments.dry_run) {
-    if ((*comm)->rank() == 0)
-      std::cout << Headline(*plan) << " (dry run: nothing is computed or written)\n\n" << DescribePlan(*plan);
-    return kDone;
+  absl::StatusOr<Plan> plan = device.status();
+  if (device.ok()) {
+    plan = MakePlan(arguments.config, arguments.overrides, {settings->size, settings->local_size, *device});
   }
-  return Execute(*plan, arguments, **comm);
+  absl::Status agreed = AgreeOnPlan(plan, **comm);
+  if (agreed.ok()) agreed = AgreeOnDevice(*device, **comm);
+  if (agreed.ok()) agreed = AgreeOnBatchSizes(&*plan, **comm);
+  if (!agreed.ok()) return FailTogether(agreed, kRequestWrong, **comm);
+  int code = kDone;
+  if (!arguments.dry_run) {
+    code = Execute(*plan, arguments, **comm);
+  } else if (settings->rank == 0) {
+    std::cout << Headline(*plan) << " (dry run: nothing is computed or written)\n\n" << DescribePlan(*plan);
+  }
+  (*comm)->Leave(absl::OkStatus());  // unless it has failed, and left with that
+  return code;
 }
 
 }  // namespace qwt

@@ -15,6 +15,10 @@ struct RunArguments {
   bool dry_run = false;
 };
 
+// How many ranks this machine is to run as the config says: runtime.ranks, where all is one for each GPU. 1 where the
+// config is wrong: Run says how. Touches no GPU.
+int RanksToStart(const RunArguments& arguments);
+
 // Prints to stdout what was done and to stderr what went wrong. Joins the ranks that the environment describes.
 int Run(const RunArguments& arguments);
 
