@@ -5,6 +5,7 @@
 #include "core/comm/rank_settings.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "tests/helpers/ranks.h"
 #include "tests/integration/quickstart.h"
 
 namespace qwt {
@@ -105,6 +106,20 @@ TEST(ImagesTest, ABadImageStopsTheRunAndIsNamed) {
   EXPECT_EQ(run.err, "error: evaluate: " + folder + "/images/val/class4/image1.jpg: the file is empty\n");
 }
 
+// Image 13 is in batch 3, which is rank 1's.
+TEST(ImagesTest, ABadImageOfOneRankStopsTheOthersWithItsMessage) {
+  const std::string folder = TestFolder("bad_of_one");
+  MakeImages(folder + "/images");
+  const std::string message = folder + "/images/val/class4/image1.jpg: the file is empty\n";
+  MakeFile(folder + "/images/val/class4/image1.jpg", "");
+  Ranks ranks = StartRanks(2, Arguments(folder));
+  const std::vector<ProgramResult> results = WaitForRanks(ranks);
+  EXPECT_EQ(results[0].exit_code, 1);
+  EXPECT_EQ(results[1].exit_code, 1);
+  EXPECT_EQ(results[1].err, "error (rank 1): evaluate: " + message);
+  EXPECT_EQ(results[0].err, "error (rank 0): evaluate: rank 1 has ended: evaluate: " + message);
+}
+
 TEST(ImagesTest, BadImagesAreSkippedCountedAndNamedWhereAskedFor) {
   const std::string folder = TestFolder("skip");
   MakeImages(folder + "/images");
@@ -167,7 +182,7 @@ TEST(ImagesTest, RanksThatSeeOtherFilesAreTold) {
   fs::copy(folder + "/here/images", folder + "/there/images", fs::copy_options::recursive);
   MakeFile(folder + "/there/images/train/class0/image0.jpg", Contents(std::string(kGolden) + "grey.jpg"));
   const std::string port = std::to_string(*FreePort());
-  std::vector<std::unique_ptr<Program>> ranks;
+  Ranks ranks;
   for (int rank : {0, 1}) {
     ranks.push_back(
         std::make_unique<Program>(Arguments(folder + (rank == 0 ? "/here" : "/there"), {"calibrate.order=first"}),

@@ -2,7 +2,9 @@
 // to the last bit.
 #include <filesystem>
 #include <map>
+#include <memory>
 
+#include "core/comm/rank_settings.h"
 #include "core/tensor/safetensors.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -10,6 +12,9 @@
 
 namespace qwt {
 namespace {
+
+using testing::EndsWith;
+using testing::HasSubstr;
 
 // Every tensor of every entry of a store, under the entry's key text.
 std::map<std::string, TensorMap> Entries(const std::string& store) {
@@ -50,6 +55,51 @@ TEST(RanksTest, AnyNumberOfRanksGivesTheSameBits) {
     EXPECT_EQ(ResultIn(one + "/out")["blocks"], ResultIn(folder + "/out")["blocks"]);
     EXPECT_TRUE(ResultIn(folder + "/out")["blocks"][5]["held_out_r2"].is_number());
   }
+}
+
+// The last line of a dry run, from the one rank that prints.
+std::string DryRun(const std::vector<std::string>& more, const std::map<std::string, std::string>& environment = {}) {
+  std::vector<std::string> arguments = ShortQuickstart(TestFolder("dry"), {"--dry_run"});
+  arguments.insert(arguments.end(), more.begin(), more.end());
+  return RunProgram(arguments, environment).out;
+}
+
+TEST(RanksTest, TheConfigSaysHowManyAndTheCommandLineWins) {
+  EXPECT_THAT(DryRun({"runtime.device=cpu"}), EndsWith(", 1 thread, 1 rank\n"));
+  EXPECT_THAT(DryRun({"runtime.device=cpu", "runtime.ranks=all"}), EndsWith(", 1 thread, 1 rank\n"));
+  EXPECT_THAT(DryRun({"runtime.ranks=2"}), EndsWith(", 1 thread, 2 ranks\n"));
+  EXPECT_THAT(DryRun({"runtime.ranks=2", "--nproc=3"}), EndsWith(", 1 thread, 3 ranks\n"));
+  EXPECT_THAT(DryRun({"runtime.ranks=2", "--nproc=1"}), EndsWith(", 1 thread, 1 rank\n"));
+  EXPECT_THAT(DryRun({"runtime.ranks=2"}, {{"WORLD_SIZE", "1"}}), EndsWith(", 1 thread, 1 rank\n"));
+  for (const char* wrong : {"0", "1025", "some", "-1"}) {
+    const ProgramResult run = RunProgram(ShortQuickstart(TestFolder("dry"), {std::string("runtime.ranks=") + wrong}));
+    EXPECT_EQ(run.exit_code, 2);
+    EXPECT_THAT(run.err,
+                HasSubstr(std::string("command line: runtime.ranks: must be all or a number from 1 to 1024, is '") +
+                          wrong + "'"));
+  }
+}
+
+// What srun sets, without srun: each task has its place from there, and joins the others.
+TEST(RanksTest, TasksOfASlurmStepAreRanks) {
+  const std::string port = std::to_string(*FreePort());
+  std::vector<std::unique_ptr<Program>> tasks;
+  for (int task : {0, 1}) {
+    const std::map<std::string, std::string> environment = {{"SLURM_STEP_ID", "0"},
+                                                            {"SLURM_PROCID", std::to_string(task)},
+                                                            {"SLURM_LOCALID", std::to_string(task)},
+                                                            {"SLURM_NTASKS", "2"},
+                                                            {"SLURM_TASKS_PER_NODE", "2"},
+                                                            {"SLURM_STEP_NODELIST", "localhost"},
+                                                            {"SLURM_JOB_ID", "7"},
+                                                            {"MASTER_PORT", port}};
+    tasks.push_back(std::make_unique<Program>(ShortQuickstart(TestFolder("slurm"), {"--dry_run"}), environment));
+  }
+  const ProgramResult first = tasks[0]->Wait(), second = tasks[1]->Wait();
+  EXPECT_EQ(first.exit_code, 0) << first.err;
+  EXPECT_EQ(second.exit_code, 0) << second.err;
+  EXPECT_THAT(first.out, EndsWith(", 1 thread, 2 ranks\n"));
+  EXPECT_EQ(second.out, "");
 }
 
 TEST(RanksTest, AWrongRequestIsReportedOnce) {
