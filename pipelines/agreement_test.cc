@@ -67,6 +67,15 @@ TEST(AgreementTest, TheSameKindOfDeviceOnEveryRank) {
   });
 }
 
+TEST(AgreementTest, TheSmallestBatchOfAnyRank) {
+  RunRanks(3, [](Communicator& comm) {
+    Plan plan = SomePlan("a", "w");
+    plan.stages[1].images.batch_size = comm.rank() == 1 ? 64 : 256;
+    ASSERT_TRUE(AgreeOnBatchSizes(&plan, comm).ok());
+    EXPECT_EQ(plan.stages[1].images.batch_size, 64);
+  });
+}
+
 TEST(AgreementTest, OneRankKeepsItsOwnStatus) {
   auto comm = MakeLocalCommunicator();
   EXPECT_EQ(AgreeOnPlan(absl::NotFoundError("no config"), *comm), absl::NotFoundError("no config"));

@@ -261,8 +261,9 @@ class EvaluateStage : public Stage {
     const auto start = std::chrono::steady_clock::now();
     context.progress.Begin("evaluate", plan.images.indices.size(), "images", [&] {
       const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
-      return absl::StrCat(", bound by ", BoundBy(loader->waited_seconds() / context.compute_threads(),
-                                                 loader->transfer_seconds() / context.compute_threads(), elapsed.count()));
+      return absl::StrCat(", bound by ",
+                          BoundBy(loader->waited_seconds() / context.compute_threads(),
+                                  loader->transfer_seconds() / context.compute_threads(), elapsed.count()));
     });
     QWT_RETURN_IF_ERROR(ParallelFor(loader->batches(), context.compute_threads(), [&](int64_t) -> absl::Status {
       QWT_ASSIGN_OR_RETURN(std::optional<Batch> batch, loader->Next());

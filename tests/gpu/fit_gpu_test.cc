@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "ATen/TensorOperators.h"
+#include "ATen/ops/empty.h"
 #include "ATen/ops/matmul.h"
 #include "ATen/ops/randn.h"
 #include "core/comm/exact_sum.h"
@@ -59,7 +60,8 @@ void ExpectSameFit(const GoldenNetwork& network, const std::string& name, at::De
   const auto comm = MakeLocalCommunicator();
   const auto executor = MakeFloatExecutor(network.parameters);
   const at::Tensor x = *executor->Run(network.graph.stem, network.calibration);
-  const at::Tensor y = *executor->Run(network.graph.blocks[0], x), y_quant = y + 0.1 * y.sin() + 0.01 * at::randn(y.sizes());
+  const at::Tensor y = *executor->Run(network.graph.blocks[0], x),
+                   y_quant = y + 0.1 * y.sin() + 0.01 * at::randn(y.sizes());
   BlockSolution solutions[2];
   at::Tensor outputs[2];
   for (int i = 0; i < 2; ++i) {
@@ -100,9 +102,24 @@ TEST_F(FitGpuTest, NetworksComputeWhatTheCpuComputes) {
   }
 }
 
+TEST_F(FitGpuTest, WhereThereIsNoMemoryForABatchItRunsInHalves) {
+  const GoldenNetwork network = LoadGoldenNetwork("vit_w4a4");
+  const TensorMap parameters = ToDevice(network.parameters, gpu_);
+  const at::Tensor images = network.evaluation.to(gpu_).repeat({512, 1, 1, 1});  // 8192
+  const at::Tensor expected = *RunGraph(network.graph, *MakeFloatExecutor(parameters), images);
+  const int64_t whole_bytes = PeakBytes(gpu_);
+  ReleaseCachedMemory(gpu_);
+  const at::Tensor filler = at::empty({FreeBytes(gpu_) - whole_bytes / 2}, at::TensorOptions(at::kByte).device(gpu_));
+  const auto plain = RunGraph(network.graph, *MakeFloatExecutor(parameters), images);
+  EXPECT_TRUE(absl::IsResourceExhausted(plain.status())) << plain.status();
+  const auto found = RunGraph(network.graph, *MakeHalvingExecutor(MakeFloatExecutor(parameters)), images);
+  ASSERT_TRUE(found.ok()) << found.status();
+  EXPECT_LT(RelativeError(found->cpu(), expected.cpu()), 1e-5);
+}
+
 TEST_F(FitGpuTest, CalibrationFindsTheCpusScales) {
-  for (const auto& [name, method] : {std::pair("vit_w4a4", "repq_vit"), {"swin_w4a4", "repq_vit"},
-                                     {"resnet_bottleneck_w4a4", "percentile"}}) {
+  for (const auto& [name, method] :
+       {std::pair("vit_w4a4", "repq_vit"), {"swin_w4a4", "repq_vit"}, {"resnet_bottleneck_w4a4", "percentile"}}) {
     SCOPED_TRACE(name);
     const GoldenNetwork network = LoadGoldenNetwork(name);
     const QuantSpecs specs = *MakeMethod(method, "{weight_bits: 8, activation_bits: 8}")->Specs(network.graph);

@@ -19,9 +19,14 @@ namespace {
 
 // Ragged ones, and one that is not aligned to 16 bytes.
 std::vector<at::Tensor> Inputs() {
-  return {at::randn({1}),          at::randn({3, 5}),          at::randn({257, 10}),
-          at::randn({2, 197, 24}), at::randn({4, 3, 17, 17}),  at::randn({1001}).narrow(0, 1, 1000),
-          at::randn({5, 64, 7}),   at::randn({8, 1000, 96}) * 30};
+  return {at::randn({1}),
+          at::randn({3, 5}),
+          at::randn({257, 10}),
+          at::randn({2, 197, 24}),
+          at::randn({4, 3, 17, 17}),
+          at::randn({1001}).narrow(0, 1, 1000),
+          at::randn({5, 64, 7}),
+          at::randn({8, 1000, 96}) * 30};
 }
 
 QuantSpec Spec(const std::string& quantizer, int bits, bool per_channel, int channel_dim) {
@@ -68,7 +73,8 @@ TEST_F(QuantizerGpuTest, UniformGivesTheSameBitsAtHalves) {
   SiteQuantization site = {Spec("uniform", 8, false, -1), at::tensor({0.1f}), at::tensor({127.25f})};
   ExpectSameBits(site, at::linspace(-20, 20, 40001) * 0.1);
   const float infinity = std::numeric_limits<float>::infinity();
-  ExpectSameBits(site, at::tensor({infinity, -infinity, std::numeric_limits<float>::quiet_NaN(), -0.0f, 1e-40f, 3e38f}));
+  ExpectSameBits(site,
+                 at::tensor({infinity, -infinity, std::numeric_limits<float>::quiet_NaN(), -0.0f, 1e-40f, 3e38f}));
 }
 
 TEST_F(QuantizerGpuTest, LogSqrt2GivesTheSameBits) {
