@@ -220,10 +220,9 @@ int Run(const RunArguments& arguments) {
     return kRunFailed;
   }
   UseExactProducts();
-  absl::StatusOr<Plan> plan = device.status();
-  if (device.ok()) {
-    plan = MakePlan(arguments.config, arguments.overrides, {settings->size, settings->local_size, *device});
-  }
+  auto plan = device.ok()
+                  ? MakePlan(arguments.config, arguments.overrides, {settings->size, settings->local_size, *device})
+                  : absl::StatusOr<Plan>(device.status());
   absl::Status agreed = AgreeOnPlan(plan, **comm);
   if (agreed.ok()) agreed = AgreeOnDevice(*device, **comm);
   if (agreed.ok()) agreed = AgreeOnBatchSizes(&*plan, **comm);
