@@ -1,4 +1,5 @@
 // Two ranks over NCCL, each with a GPU of its own, as processes. With fewer GPUs it says that it skips, and passes.
+#include <unistd.h>
 
 #include <cmath>
 #include <cstdio>
