@@ -46,10 +46,11 @@ absl::Status CheckOptions(const LoaderOptions& options, const std::vector<int64_
 
 }  // namespace
 
-// Slot k is this rank's k-th batch. Workers take slots in order; a slot may start once it is less than `prefetch`
-// beyond those that consumers have asked for. Next() hands out slots in order too, so a consumer waits only for a slot
-// that a worker may start. For a GPU, what is decoded goes up once it is at most one beyond what was asked for: so it
-// is there when it is asked for, and no more than that lies there.
+// Slot k is this rank's k-th batch. Workers take pieces of slots in order, so that a large batch is decoded by all of
+// them; a slot may start once it is less than `prefetch` beyond those that consumers have asked for. Next() hands out
+// slots in order too, so a consumer waits only for a slot that a worker may start. For a GPU, what is decoded goes up
+// once it is at most one beyond what was asked for: so it is there when it is asked for, and no more than that lies
+// there.
 class Loader::Impl {
  public:
   Impl(const Dataset& dataset, std::vector<int64_t> indices, LoaderOptions options)
@@ -65,7 +66,8 @@ class Loader::Impl {
     const int64_t size = indices_.size();
     const int64_t all = (size + options_.batch_size - 1) / options_.batch_size;
     slots_ = std::max<int64_t>(0, (all - options_.rank + options_.world_size - 1) / options_.world_size);
-    const int64_t workers = std::min<int64_t>(options_.workers, slots_);
+    const int64_t pieces = (options_.batch_size + kPiece - 1) / kPiece;
+    const int64_t workers = std::min<int64_t>(options_.workers, slots_ * pieces);
     for (int64_t i = 0; i < workers; ++i) workers_.emplace_back([this] { Work(); });
   }
 
@@ -106,9 +108,9 @@ class Loader::Impl {
     room_.notify_all();
     StartUploads();
     const auto start = Clock::now();
-    ready_.wait(lock, [&] { return slot >= failed_slot_ || done_.count(slot) > 0; });
+    ready_.wait(lock, [&] { return HasFailed(slot) || done_.count(slot) > 0; });
     waited_ += Clock::now() - start;
-    if (slot >= failed_slot_) return failure_;
+    if (HasFailed(slot)) return failure_;
     Decoded decoded = std::move(done_.extract(slot).mapped());
     lock.unlock();
     if (uploader_.has_value()) QWT_RETURN_IF_ERROR(FinishUpload(&decoded));
@@ -119,39 +121,76 @@ class Loader::Impl {
   using Clock = std::chrono::steady_clock;
   static constexpr int64_t kNone = std::numeric_limits<int64_t>::max();
 
+  static constexpr int64_t kPiece = 16;  // images that a worker takes at once
+
   // For a GPU, `images` are the crops, uint8 [N, height, width, 3] in page-locked memory, until their upload starts.
   struct Decoded {
     Batch batch;
     std::optional<Upload> upload;
   };
 
+  // A slot that workers are at: a batch with a row for each image, and which rows are filled.
+  struct Open {
+    Batch batch;
+    std::vector<char> filled;
+    int64_t started = 0, ended = 0;  // images
+  };
+
   void Work() {
     const c10::DeviceGuard guard(options_.device);  // page-locked memory belongs to a GPU's context: this one's
     std::unique_lock lock(mutex_);
     while (true) {
-      room_.wait(lock, [&] { return stopped_ || Finished() || started_ < asked_ + options_.prefetch; });
+      room_.wait(lock, [&] { return stopped_ || Finished() || current_ < asked_ + options_.prefetch; });
       if (stopped_ || Finished()) return;
-      const int64_t slot = started_++;
+      const int64_t slot = current_;
+      Open* open = nullptr;
+      absl::Status status = CatchExceptions("loading images", [&] {
+        open = &OpenSlot(slot);
+        return absl::OkStatus();
+      });
+      if (!status.ok()) return Fail(slot, 0, status);
+      const int64_t first = open->started, images = open->filled.size();
+      const int64_t end = open->started = std::min(first + kPiece, images);
+      if (end == images) ++current_;
       lock.unlock();
-      Batch batch;
-      absl::Status status = CatchExceptions("loading images", [&] { return Load(slot, &batch); });
+      int64_t image = first;
+      status = CatchExceptions("loading images", [&] { return LoadPiece(end, open, &image); });
       lock.lock();
       if (stopped_) return;
-      if (status.ok()) {
-        done_[slot].batch = std::move(batch);
-        StartUploads();
-      } else {
-        Fail(slot, status);
-      }
+      open->ended += end - first;
+      if (!status.ok()) Fail(slot, image, status);
+      if (open->ended == open->started) Close(slot, open);
       ready_.notify_all();
       if (Finished()) room_.notify_all();
     }
   }
 
-  // Of several failures the first in order is the one to tell.
-  void Fail(int64_t slot, const absl::Status& status) {
-    if (slot >= failed_slot_) return;
+  // A slot of which all pieces that were started have ended. The caller holds the mutex.
+  void Close(int64_t slot, Open* open) {
+    if (open->ended < static_cast<int64_t>(open->filled.size()) || slot >= failed_slot_) return;
+    const absl::Status status = CatchExceptions("loading images", [&] {
+      Batch& batch = done_[slot].batch = std::move(open->batch);
+      if (std::count(open->filled.begin(), open->filled.end(), false) > 0) LeaveOut(open->filled, &batch);
+      return absl::OkStatus();
+    });
+    if (!status.ok()) return Fail(slot, 0, status);
+    open_.erase(slot);
+    StartUploads();
+  }
+
+  // Whether there is nothing to wait for at `slot`: an earlier one or itself has failed, and is known to fail at no
+  // earlier image. The caller holds the mutex.
+  bool HasFailed(int64_t slot) const {
+    if (slot < failed_slot_) return false;
+    const auto open = open_.find(failed_slot_);
+    return open == open_.end() || open->second.ended == open->second.started;
+  }
+
+  // Of several failures the first in order is the one to tell. The caller holds the mutex.
+  void Fail(int64_t slot, int64_t image, const absl::Status& status) {
+    if (std::pair(slot, image) >= std::pair(failed_slot_, failed_image_)) return;
     failed_slot_ = slot;
+    failed_image_ = image;
     failure_ = status;
     ready_.notify_all();
     room_.notify_all();
@@ -168,7 +207,7 @@ class Loader::Impl {
         decoded.batch.images.reset();
         return absl::OkStatus();
       });
-      if (!status.ok()) return Fail(slot, status);
+      if (!status.ok()) return Fail(slot, 0, status);
     }
   }
 
@@ -184,20 +223,31 @@ class Loader::Impl {
   }
 
   // No slot is left to start. Slots before a failed one have all been started before it.
-  bool Finished() const { return started_ == slots_ || failed_slot_ != kNone; }
+  bool Finished() const { return current_ == slots_ || failed_slot_ != kNone; }
 
-  absl::Status Load(int64_t slot, Batch* batch) {
+  // The caller holds the mutex.
+  Open& OpenSlot(int64_t slot) {
+    const auto [entry, added] = open_.try_emplace(slot);
+    Open& open = entry->second;
+    if (!added) return open;
     const InputOptions& input = options_.input;
-    batch->ordinal = options_.rank + slot * options_.world_size;
-    const int64_t first = batch->ordinal * options_.batch_size;
+    open.batch.ordinal = options_.rank + slot * options_.world_size;
+    const int64_t first = open.batch.ordinal * options_.batch_size;
     const int64_t count = std::min<int64_t>(options_.batch_size, static_cast<int64_t>(indices_.size()) - first);
-    batch->images = uploader_.has_value() ? at::empty({count, input.height, input.width, 3},
-                                                      at::TensorOptions(at::kByte).pinned_memory(true))
-                                          : at::empty({count, 3, input.height, input.width}, at::kFloat);
-    batch->labels = at::empty({count}, at::kLong);
-    batch->positions = at::empty({count}, at::kLong);
-    int64_t loaded = 0;
-    for (int64_t position = first; position < first + count; ++position) {
+    open.batch.images = uploader_.has_value() ? at::empty({count, input.height, input.width, 3},
+                                                          at::TensorOptions(at::kByte).pinned_memory(true))
+                                              : at::empty({count, 3, input.height, input.width}, at::kFloat);
+    open.batch.labels = at::empty({count}, at::kLong);
+    open.batch.positions = at::empty({count}, at::kLong);
+    open.filled.assign(count, false);
+    return open;
+  }
+
+  // The batch's images from *image to `end`; *image is the one that is at work.
+  absl::Status LoadPiece(int64_t end, Open* open, int64_t* image) {
+    const Batch& batch = open->batch;
+    for (; *image < end; ++*image) {
+      const int64_t position = batch.ordinal * options_.batch_size + *image;
       absl::StatusOr<Example> example = LoadCrop(position);
       if (options_.skip_bad_images && absl::IsDataLoss(example.status())) {
         std::lock_guard lock(mutex_);
@@ -205,15 +255,25 @@ class Loader::Impl {
         continue;
       }
       QWT_RETURN_IF_ERROR(example.status());
-      TakeCrop(example->pixels, batch->images[loaded]);
-      batch->labels.mutable_data_ptr<int64_t>()[loaded] = example->label;
-      batch->positions.mutable_data_ptr<int64_t>()[loaded] = position;
-      ++loaded;
+      TakeCrop(example->pixels, batch.images[*image]);
+      batch.labels.mutable_data_ptr<int64_t>()[*image] = example->label;
+      batch.positions.mutable_data_ptr<int64_t>()[*image] = position;
+      open->filled[*image] = true;
     }
-    if (loaded == count) return absl::OkStatus();
-    for (at::Tensor* tensor : {&batch->images, &batch->labels, &batch->positions})
-      *tensor = tensor->narrow(0, 0, loaded);
     return absl::OkStatus();
+  }
+
+  // Moves the filled rows together, in their order, and cuts off the others.
+  static void LeaveOut(const std::vector<char>& filled, Batch* batch) {
+    int64_t kept = 0;
+    for (size_t i = 0; i < filled.size(); ++i) {
+      if (!filled[i]) continue;
+      for (at::Tensor* rows : {&batch->images, &batch->labels, &batch->positions}) {
+        if (kept < static_cast<int64_t>(i)) (*rows)[kept].copy_((*rows)[i]);
+      }
+      ++kept;
+    }
+    for (at::Tensor* rows : {&batch->images, &batch->labels, &batch->positions}) *rows = rows->narrow(0, 0, kept);
   }
 
   void TakeCrop(const at::Tensor& crop, const at::Tensor& target) const {
@@ -237,9 +297,11 @@ class Loader::Impl {
 
   mutable std::mutex mutex_;  // guards what follows
   std::condition_variable room_, ready_;
-  int64_t started_ = 0, asked_ = 0, failed_slot_ = kNone;
+  int64_t current_ = 0;  // the slot that pieces are taken from
+  int64_t asked_ = 0, failed_slot_ = kNone, failed_image_ = 0;
   bool stopped_ = false;
   absl::Status failure_;
+  std::map<int64_t, Open> open_;
   std::map<int64_t, Decoded> done_;
   std::map<int64_t, std::string> skipped_;  // by position: what is wrong
   std::chrono::duration<double> waited_{0}, transferred_{0};

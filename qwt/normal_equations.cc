@@ -76,29 +76,32 @@ void NormalEquations::Add(const at::Tensor& terms) {
   QWT_CHECK(inputs_ == 0 || (inputs_ == inputs && targets_ == targets));
   inputs_ = inputs;
   targets_ = targets;
+  device_ = terms.device();
   sums_.Add(terms);
 }
 
 absl::Status NormalEquations::Reduce(Communicator& comm) {
   // A rank without rows learns the sizes from the others.
-  at::Tensor own = at::empty({2}, at::kLong);
+  at::Tensor own = at::empty({3}, at::kLong);
   own.data_ptr<int64_t>()[0] = inputs_;
   own.data_ptr<int64_t>()[1] = targets_;
+  own.data_ptr<int64_t>()[2] = device_.is_cuda();
   absl::StatusOr<at::Tensor> gathered = AllGather(own, comm);
   if (!gathered.ok()) return gathered.status();
   const int64_t* sizes = gathered->const_data_ptr<int64_t>();
   for (int rank = 0; rank < comm.size(); ++rank) {
-    const int64_t inputs = sizes[2 * rank], targets = sizes[2 * rank + 1];
+    const int64_t inputs = sizes[3 * rank], targets = sizes[3 * rank + 1];
     if (inputs == 0) continue;
     if (inputs_ != 0 && (inputs != inputs_ || targets != targets_)) {
       return absl::InternalError(absl::StrCat("rank ", rank, " summed ", inputs, " inputs and ", targets,
                                               " targets where others have ", inputs_, " and ", targets_));
     }
+    if (inputs_ == 0 && sizes[3 * rank + 2] != 0) device_ = at::Device(at::kCUDA);  // the current one
     inputs_ = inputs;
     targets_ = targets;
   }
   if (inputs_ == 0) return absl::OkStatus();
-  return sums_.Reduce(comm, {inputs_ + 2, inputs_ + 1 + targets_});
+  return sums_.Reduce(comm, {inputs_ + 2, inputs_ + 1 + targets_}, device_);
 }
 
 int64_t NormalEquations::rows() const {

@@ -40,7 +40,8 @@ class NormalEquations {
   // The sums of all ranks, on all ranks. A rank may have added nothing. Internal where ranks differ in C or K.
   absl::Status Reduce(Communicator& comm);
 
-  int64_t rows() const;  // 0 before the first row, as is every other figure
+  at::Device device() const { return device_; }  // of the sums; after Reduce also where this rank added nothing
+  int64_t rows() const;                          // 0 before the first row, as is every other figure
   // The solution of least norm, by the eigendecomposition of the centred Gram: directions below 1e-10 of the largest
   // eigenvalue are dropped, and so is a channel that varies by less than float32 resolves of its mean. One path for
   // regular and singular Grams: a transformer's first block often has a singular one. A ridge drops only what float64
@@ -65,6 +66,7 @@ class NormalEquations {
 
   std::mutex mutex_;
   int64_t inputs_ = 0, targets_ = 0;  // C, K
+  at::Device device_ = at::kCPU;
   // [C + 2, C + 1 + K]:  XᵀX | Xᵀ1 | XᵀR
   //                      1ᵀX | rows | 1ᵀR
   //                       0  |  0   | ΣR²

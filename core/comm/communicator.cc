@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "ATen/ops/empty.h"
+#include "ATen/ops/zeros.h"
 #include "absl/strings/str_cat.h"
 #include "core/base/log.h"
 #include "core/base/status.h"
@@ -126,13 +127,15 @@ absl::StatusOr<std::unique_ptr<Communicator>> JoinRanks(const RankSettings& sett
 absl::StatusOr<at::Tensor> AllGather(const at::Tensor& tensor, Communicator& comm) {
   std::vector<int64_t> sizes = tensor.sizes().vec();
   sizes.insert(sizes.begin(), comm.size());
-  at::Tensor gathered = at::empty(sizes, tensor.options());
-  gathered.select(0, comm.rank()).copy_(tensor);
-  for (int rank = 0; rank < comm.size(); ++rank) {
-    at::Tensor slot = gathered.select(0, rank);
-    QWT_RETURN_IF_ERROR(comm.Broadcast(slot, rank));
-  }
-  return gathered;
+  if (comm.size() == 1 || tensor.numel() == 0) return tensor.clone().reshape(sizes);
+  // One collective: each rank's bytes, as whole numbers, are added to the other ranks' zeros.
+  constexpr int64_t kWord = sizeof(int64_t);
+  const auto bytes = static_cast<int64_t>(tensor.nbytes());
+  at::Tensor words = at::zeros({comm.size(), (bytes + kWord - 1) / kWord}, tensor.options().dtype(at::kLong));
+  const at::Tensor own = tensor.contiguous().flatten().view(at::kByte);
+  words.view(at::kByte).select(0, comm.rank()).narrow(0, 0, bytes).copy_(own);
+  QWT_RETURN_IF_ERROR(comm.AllReduceSum(words));
+  return words.view(at::kByte).narrow(1, 0, bytes).contiguous().view(tensor.scalar_type()).reshape(sizes);
 }
 
 }  // namespace qwt

@@ -76,12 +76,24 @@ void ExactSum::Add(const ExactSum& other) {
   for (int64_t part = 0; part < 3; ++part) Add(other.parts_.select(0, part));
 }
 
-absl::Status ExactSum::Reduce(Communicator& comm, at::IntArrayRef shape) {
-  if (!parts_.defined()) parts_ = ZeroParts(shape, at::kCPU);
+absl::Status ExactSum::Reduce(Communicator& comm, at::IntArrayRef shape, at::Device device) {
+  constexpr int64_t kShortBytes = 64 << 10;
+  if (!parts_.defined()) parts_ = ZeroParts(shape, device);
   QWT_CHECK(parts_.sizes().slice(1) == shape);
   if (comm.size() == 1) return absl::OkStatus();
   ExactSum total;
   total.parts_ = ZeroParts(shape, parts_.device());
+  if (static_cast<int64_t>(parts_.nbytes()) <= kShortBytes) {  // in one collective
+    absl::StatusOr<at::Tensor> all = AllGather(parts_, comm);
+    if (!all.ok()) return all.status();
+    for (int rank = 0; rank < comm.size(); ++rank) {
+      ExactSum of_rank;
+      of_rank.parts_ = all->select(0, rank);
+      total.Add(of_rank);
+    }
+    parts_ = total.parts_;
+    return absl::OkStatus();
+  }
   ExactSum received;
   received.parts_ = at::empty_like(parts_);
   for (int rank = 0; rank < comm.size(); ++rank) {

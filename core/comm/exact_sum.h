@@ -16,9 +16,10 @@ class ExactSum {
   // term: float64, contiguous; the first one sets shape and device. Thread-compatible: one writer at a time.
   void Add(const at::Tensor& term);
   void Add(const ExactSum& other);
-  // The sum over all ranks, on all ranks; `shape` for a rank that added nothing. One rank's parts at a time are sent to
-  // all: memory does not grow with the number of ranks.
-  absl::Status Reduce(Communicator& comm, at::IntArrayRef shape);
+  // The sum over all ranks, on all ranks; shape and device are for a rank that added nothing, the device of the kind
+  // that the others' terms lay on. Of long sums one rank's parts at a time are sent to all: memory does not grow with
+  // the number of ranks.
+  absl::Status Reduce(Communicator& comm, at::IntArrayRef shape, at::Device device = at::kCPU);
   at::Tensor Value() const;  // float64, where the terms lay; undefined where nothing was added
 
  private:

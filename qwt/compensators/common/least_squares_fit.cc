@@ -54,7 +54,7 @@ class LayerSums {
   absl::Status Reduce(Communicator& comm) {
     for (NormalEquations& group : groups_) QWT_RETURN_IF_ERROR(group.Reduce(comm));
     if (layer_.mean_by_position.empty()) return absl::OkStatus();
-    return positions_.Reduce(comm, layer_.mean_by_position);
+    return positions_.Reduce(comm, layer_.mean_by_position, groups_[0].device());
   }
 
   int64_t rows() const { return groups_[0].rows(); }
