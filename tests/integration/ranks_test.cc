@@ -13,7 +13,6 @@
 namespace qwt {
 namespace {
 
-using testing::EndsWith;
 using testing::HasSubstr;
 
 // Every tensor of every entry of a store, under the entry's key text.
@@ -65,12 +64,12 @@ std::string DryRun(const std::vector<std::string>& more, const std::map<std::str
 }
 
 TEST(RanksTest, TheConfigSaysHowManyAndTheCommandLineWins) {
-  EXPECT_THAT(DryRun({"runtime.device=cpu"}), EndsWith(", 1 thread, 1 rank\n"));
-  EXPECT_THAT(DryRun({"runtime.device=cpu", "runtime.ranks=all"}), EndsWith(", 1 thread, 1 rank\n"));
-  EXPECT_THAT(DryRun({"runtime.ranks=2"}), EndsWith(", 1 thread, 2 ranks\n"));
-  EXPECT_THAT(DryRun({"runtime.ranks=2", "--nproc=3"}), EndsWith(", 1 thread, 3 ranks\n"));
-  EXPECT_THAT(DryRun({"runtime.ranks=2", "--nproc=1"}), EndsWith(", 1 thread, 1 rank\n"));
-  EXPECT_THAT(DryRun({"runtime.ranks=2"}, {{"WORLD_SIZE", "1"}}), EndsWith(", 1 thread, 1 rank\n"));
+  EXPECT_THAT(DryRun({"runtime.device=cpu"}), HasSubstr(", 1 thread, 1 rank, "));
+  EXPECT_THAT(DryRun({"runtime.device=cpu", "runtime.ranks=all"}), HasSubstr(", 1 thread, 1 rank, "));
+  EXPECT_THAT(DryRun({"runtime.ranks=2"}), HasSubstr(", 1 thread, 2 ranks, "));
+  EXPECT_THAT(DryRun({"runtime.ranks=2", "--nproc=3"}), HasSubstr(", 1 thread, 3 ranks, "));
+  EXPECT_THAT(DryRun({"runtime.ranks=2", "--nproc=1"}), HasSubstr(", 1 thread, 1 rank, "));
+  EXPECT_THAT(DryRun({"runtime.ranks=2"}, {{"WORLD_SIZE", "1"}}), HasSubstr(", 1 thread, 1 rank, "));
   for (const char* wrong : {"0", "1025", "some", "-1"}) {
     const ProgramResult run = RunProgram(ShortQuickstart(TestFolder("dry"), {std::string("runtime.ranks=") + wrong}));
     EXPECT_EQ(run.exit_code, 2);
@@ -98,7 +97,7 @@ TEST(RanksTest, TasksOfASlurmStepAreRanks) {
   const ProgramResult first = tasks[0]->Wait(), second = tasks[1]->Wait();
   EXPECT_EQ(first.exit_code, 0) << first.err;
   EXPECT_EQ(second.exit_code, 0) << second.err;
-  EXPECT_THAT(first.out, EndsWith(", 1 thread, 2 ranks\n"));
+  EXPECT_THAT(first.out, HasSubstr(", 1 thread, 2 ranks, "));
   EXPECT_EQ(second.out, "");
 }
 
