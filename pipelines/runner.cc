@@ -5,8 +5,10 @@
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
+#include <future>
 #include <iostream>
 
+#include "ATen/Parallel.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "c10/core/DeviceGuard.h"
@@ -214,12 +216,16 @@ int Run(const RunArguments& arguments) {
   }
   if (settings->size > 1) SetLogRank(settings->rank);
   const absl::StatusOr<at::Device> device = DeviceOf(arguments, *settings);
+  UseExactProducts();
+  // Beside joining and planning, which read files and wait.
+  const std::future<void> warm = std::async(std::launch::async, [&] { WarmUp(device.value_or(at::kCPU)); });
   auto comm = JoinRanks(*settings, device.value_or(at::kCPU));
   if (!comm.ok()) {
     std::cerr << "error: " << comm.status().message() << std::endl;
     return kRunFailed;
   }
-  UseExactProducts();
+  // This thread's operators, outside ParallelFor: ranks that share a machine would fight over its cores.
+  at::set_num_threads(1);
   auto plan = device.ok()
                   ? MakePlan(arguments.config, arguments.overrides, {settings->size, settings->local_size, *device})
                   : absl::StatusOr<Plan>(device.status());
@@ -227,6 +233,7 @@ int Run(const RunArguments& arguments) {
   if (agreed.ok()) agreed = AgreeOnDevice(*device, **comm);
   if (agreed.ok()) agreed = AgreeOnBatchSizes(&*plan, **comm);
   if (!agreed.ok()) return FailTogether(agreed, kRequestWrong, **comm);
+  warm.wait();
   int code = kDone;
   if (!arguments.dry_run) {
     code = Execute(*plan, arguments, **comm);

@@ -7,6 +7,7 @@
 #include <mutex>
 
 #include "ATen/TensorOperators.h"
+#include "ATen/ops/cat.h"
 #include "ATen/ops/empty.h"
 #include "ATen/ops/empty_like.h"
 #include "ATen/ops/full.h"
@@ -98,14 +99,18 @@ at::Tensor MergeLargest(const std::vector<at::Tensor>& parts, int64_t channels, 
   return merged;
 }
 
-absl::StatusOr<at::Tensor> MergeOverRanks(const std::vector<at::Tensor>& parts, const Extent& extent, int64_t kept,
-                                          Communicator& comm) {
-  const at::Tensor mine = MergeLargest(parts, extent.channels, kept);
+// Of this rank's extremes those of all ranks, in one collective.
+absl::StatusOr<Extremes> MergeOverRanks(const Extremes& mine, const Extent& extent, Communicator& comm) {
   if (comm.size() == 1) return mine;
-  QWT_ASSIGN_OR_RETURN(const at::Tensor all, AllGather(mine, comm));
-  std::vector<at::Tensor> ranks;
-  for (int64_t rank = 0; rank < comm.size(); ++rank) ranks.push_back(all.select(0, rank).contiguous());
-  return MergeLargest(ranks, extent.channels, kept);
+  const int64_t largest = mine.largest.size(1), smallest = mine.smallest_negated.size(1);
+  QWT_ASSIGN_OR_RETURN(const at::Tensor all, AllGather(at::cat({mine.largest, mine.smallest_negated}, 1), comm));
+  std::vector<at::Tensor> largest_of, smallest_of;
+  for (int64_t rank = 0; rank < comm.size(); ++rank) {
+    largest_of.push_back(all[rank].narrow(1, 0, largest).contiguous());
+    smallest_of.push_back(all[rank].narrow(1, largest, smallest).contiguous());
+  }
+  return Extremes{MergeLargest(largest_of, extent.channels, largest),
+                  MergeLargest(smallest_of, extent.channels, smallest)};
 }
 
 absl::StatusOr<Extremes> FindExtremes(const QuantSpec& spec, const std::vector<at::Tensor>& batches,
@@ -125,10 +130,9 @@ absl::StatusOr<Extremes> FindExtremes(const QuantSpec& spec, const std::vector<a
     largest.push_back(part.largest);
     smallest.push_back(part.smallest_negated);
   }
-  Extremes extremes;
-  QWT_ASSIGN_OR_RETURN(extremes.largest, MergeOverRanks(largest, extent, kept_largest, comm));
-  QWT_ASSIGN_OR_RETURN(extremes.smallest_negated, MergeOverRanks(smallest, extent, kept_smallest, comm));
-  return extremes;
+  return MergeOverRanks(
+      {MergeLargest(largest, extent.channels, kept_largest), MergeLargest(smallest, extent.channels, kept_smallest)},
+      extent, comm);
 }
 
 // at::lerp's formula. Adding 0 turns -0, which a sum over ranks cannot carry, into 0.

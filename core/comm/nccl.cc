@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "ATen/cuda/CUDAContext.h"
+#include "ATen/ops/zeros.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -37,6 +38,10 @@ class NcclCommunicator : public Communicator {
     group_ =
         c10::make_intrusive<c10d::ProcessGroupNCCL>(std::move(store), settings.rank, settings.size, std::move(options));
     group_->eagerConnectSingleDevice(device);
+    // The first collective of a kind finds its way between the GPUs: now, not in the middle of the work.
+    std::vector<at::Tensor> tensors = {at::zeros({1}, at::TensorOptions(at::kLong).device(device))};
+    group_->allreduce(tensors)->wait(std::chrono::seconds(settings.timeout_seconds));
+    group_->broadcast(tensors)->wait(std::chrono::seconds(settings.timeout_seconds));
   }
 
   ~NcclCommunicator() override {

@@ -1,11 +1,23 @@
 #include "core/tensor/device.h"
 
 #include "ATen/Context.h"
+#include "ATen/TensorOperators.h"
+#include "ATen/core/grad_mode.h"
 #include "ATen/detail/CUDAHooksInterface.h"
+#include "ATen/ops/addmm.h"
+#include "ATen/ops/conv2d.h"
+#include "ATen/ops/diag.h"
+#include "ATen/ops/linalg_eigh.h"
+#include "ATen/ops/matmul.h"
+#include "ATen/ops/mm.h"
+#include "ATen/ops/ones.h"
+#include "ATen/ops/topk.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "c10/core/CachingDeviceAllocator.h"
+#include "core/base/log.h"
+#include "core/base/status.h"
 #include "core/tensor/gpu.h"
 
 namespace qwt {
@@ -65,6 +77,25 @@ void UseExactProducts() {
   context.setDeterministicCuDNN(true);
   context.setBenchmarkCuDNN(false);
   context.setAllowFP16ReductionCuBLAS(/*allow_reduced_precision=*/false);
+}
+
+void WarmUp(at::Device device) {
+  if (device.is_cpu()) return;
+  const at::NoGradGuard no_grad;
+  const absl::Status status = CatchExceptions("preparing the GPU", [&] {
+    const at::TensorOptions there = at::TensorOptions(at::kFloat).device(device);
+    const at::Tensor image = at::ones({1, 3, 16, 16}, there), matrix = at::ones({16, 16}, there);
+    at::conv2d(image, at::ones({4, 3, 4, 4}, there));                     // cuDNN
+    at::addmm(matrix, matrix, matrix);                                    // cuBLAS
+    at::matmul(matrix.to(at::kHalf), matrix.to(at::kHalf));               // its tensor cores
+    at::mm(matrix.to(at::kDouble), matrix.to(at::kDouble));               // and float64
+    at::linalg_eigh(at::diag(at::ones({64}, there.dtype(at::kDouble))));  // cuSOLVER
+    at::topk(at::ones({1, 100'000}, there), 10'000);                      // CUB
+    matrix.sum().item();
+    return absl::OkStatus();
+  });
+  // What is wrong with it, its first stage will say.
+  if (!status.ok()) QWT_LOG(INFO) << status.message();
 }
 
 int64_t FreeBytes(at::Device device) {

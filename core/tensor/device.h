@@ -26,6 +26,10 @@ std::string DescribeDevice(at::Device device);
 // Float32 products in float32: neither TF32 nor reduced sums, and the same bits every time. Once, before any work.
 void UseExactProducts();
 
+// Makes the GPU's context and loads the libraries that stages use there, which takes most of a second, so that it can
+// be done while something else is. Nothing on the CPU.
+void WarmUp(at::Device device);
+
 // Memory of a GPU, bytes. The allocator's own cache counts as free.
 int64_t FreeBytes(at::Device device);
 // Most that tensors took since the last ResetPeakBytes.

@@ -7,12 +7,14 @@
 // those, and odd sizes at stride 2 work, which it refuses.
 #include <algorithm>
 #include <memory>
+#include <optional>
 #include <utility>
 #include <vector>
 
 #include "ATen/TensorOperators.h"
 #include "ATen/ops/conv2d.h"
 #include "ATen/ops/im2col.h"
+#include "ATen/ops/matmul.h"
 #include "absl/strings/str_cat.h"
 #include "core/base/log.h"
 #include "core/base/status.h"
@@ -49,6 +51,16 @@ struct Geometry {
     return residual.narrow(1, group * outputs, outputs).flatten(2).transpose(1, 2);
   }
 };
+
+// The group convolution of kernel 1 as products of matrices, which GPUs have fast kernels for. x: [N, C, h, w]; weight:
+// [C', C / groups, 1, 1], of the same dtype.
+at::Tensor PointwiseProduct(const at::Tensor& x, const at::Tensor& weight, int64_t groups, int64_t stride) {
+  const at::Tensor seen = x.slice(2, 0, std::nullopt, stride).slice(3, 0, std::nullopt, stride).contiguous();
+  const int64_t images = seen.size(0), height = seen.size(2), width = seen.size(3), outputs = weight.size(0);
+  const at::Tensor inputs = seen.view({images, groups, x.size(1) / groups, height * width});
+  return at::matmul(weight.view({groups, outputs / groups, x.size(1) / groups}), inputs)
+      .view({images, outputs, height, width});
+}
 
 class GroupConv : public Compensator {
  public:
@@ -101,10 +113,14 @@ class GroupConv : public Compensator {
     const at::Tensor& weight = solution.tensors.at("weight");
     const at::ScalarType storage = weight.scalar_type();
     const int64_t stride = Stride(x.sizes(), y_quant.sizes()), padding = weight.size(2) / 2;
+    const int64_t groups = x.size(1) / weight.size(1);
     const at::ScalarType computed = x.is_cpu() ? at::kFloat : storage;
-    const at::Tensor product = at::conv2d(x.to(storage).to(computed).contiguous(), weight.to(computed), {},
-                                          {stride, stride}, {padding, padding}, {1, 1}, x.size(1) / weight.size(1))
-                                   .to(storage);
+    const at::Tensor rounded = x.to(storage).to(computed);
+    const at::Tensor product = !x.is_cpu() && weight.size(2) == 1
+                                   ? PointwiseProduct(rounded, weight, groups, stride)
+                                   : at::conv2d(rounded.contiguous(), weight.to(computed), {}, {stride, stride},
+                                                {padding, padding}, {1, 1}, groups)
+                                         .to(storage);
     return y_quant + product.to(at::kFloat) + solution.tensors.at("bias").view({1, -1, 1, 1});
   }
 
