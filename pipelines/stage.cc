@@ -133,18 +133,20 @@ absl::Status CheckSomeAreLeft(const StageOutcome& outcome, int64_t images) {
   return absl::DataLossError(absl::StrCat("none of the ", images, " images can be decoded; the log names them"));
 }
 
-std::unique_ptr<Loader> MakeLoader(const RunContext& context, const ImageList& images, const CropCache* crops) {
+std::unique_ptr<Loader> MakeLoader(const RunContext& context, const ImageList& images, const CropCache* crops,
+                                   int sharers) {
   LoaderOptions options;
   options.input = images.input;
   options.batch_size = images.batch_size;
-  options.rank = context.comm.rank();
-  options.world_size = context.comm.size();
+  options.world_size = sharers == 0 ? context.comm.size() : sharers;
+  const bool has_share = context.comm.rank() < options.world_size;
+  options.rank = has_share ? context.comm.rank() : 0;
   options.workers = context.threads;
   options.prefetch = context.device.is_cpu() ? 2 * context.threads : 3;  // a GPU's batches are large
   options.skip_bad_images = SkipsBadImages(context.request);
   options.device = context.device;
   options.crops = crops;
-  return std::make_unique<Loader>(*images.dataset, images.indices, options);
+  return std::make_unique<Loader>(*images.dataset, has_share ? images.indices : std::vector<int64_t>(), options);
 }
 
 absl::StatusOr<std::vector<std::optional<std::string>>> LookupEntries(RunContext& context,

@@ -120,9 +120,10 @@ bool SkipsBadImages(const Request& request);
 // DataLoss where every one of a stage's images was left out.
 absl::Status CheckSomeAreLeft(const StageOutcome& outcome, int64_t images);
 
-// This rank's share of the listed images. The images must outlive it.
-std::unique_ptr<Loader> MakeLoader(const RunContext& context, const ImageList& images,
-                                   const CropCache* crops = nullptr);
+// This rank's share of the listed images, of which the first `sharers` ranks (0: all) have one. The images must outlive
+// it.
+std::unique_ptr<Loader> MakeLoader(const RunContext& context, const ImageList& images, const CropCache* crops = nullptr,
+                                   int sharers = 0);
 
 // The payload of each entry, or nullopt; rank 0 decides and all ranks agree.
 absl::StatusOr<std::vector<std::optional<std::string>>> LookupEntries(RunContext& context,

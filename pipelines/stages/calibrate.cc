@@ -1,6 +1,9 @@
 // calibrate: a scale for every site, from the calibration images (algorithms sections 1 to 3).
 #include "quant/calibrate.h"
 
+#include "ATen/TensorOperators.h"
+#include "ATen/ops/cat.h"
+#include "ATen/ops/zeros.h"
 #include "absl/strings/str_cat.h"
 #include "core/tensor/device.h"
 #include "models/cost.h"
@@ -18,6 +21,36 @@ void CheckMethod(const Planning& planning, Problems* problems) {
   const auto method = MakeQuantMethod(options.String("method"), options);
   const absl::Status fits = method.ok() ? (*method)->Specs(planning.graph).status() : method.status();
   if (!fits.ok()) problems->Add("", std::string(fits.message()));
+}
+
+// How many ranks share the images. A GPU goes through a hundred of them in the time that ranks take to agree on each
+// site: they only hear what the first has found. What is computed is the same.
+int Sharers(const ImageList& images, const RunContext& context) {
+  constexpr int64_t kWorthSharing = 128;
+  const bool alone = context.device.is_cuda() && static_cast<int64_t>(images.indices.size()) < kWorthSharing;
+  return alone ? 1 : context.comm.size();
+}
+
+// The first rank's plan, on all ranks. Its sites are those of `specs`.
+absl::Status SharePlan(const QuantSpecs& specs, QuantPlan* plan, Communicator& comm) {
+  if (comm.size() == 1) return absl::OkStatus();
+  at::Tensor sizes = at::zeros({static_cast<int64_t>(specs.size())}, at::kLong);
+  std::vector<at::Tensor> parts;
+  int64_t* size = sizes.mutable_data_ptr<int64_t>();
+  for (const auto& [site, quantization] : *plan) {
+    *size++ = quantization.scale.numel();
+    parts.insert(parts.end(), {quantization.scale, quantization.zero_point});
+  }
+  QWT_RETURN_IF_ERROR(comm.Broadcast(sizes, 0));
+  at::Tensor values = parts.empty() ? at::zeros({2 * sizes.sum().item<int64_t>()}, at::kFloat) : at::cat(parts);
+  QWT_RETURN_IF_ERROR(comm.Broadcast(values, 0));
+  int64_t first = 0;
+  size = sizes.mutable_data_ptr<int64_t>();
+  for (const auto& [site, spec] : specs) {
+    (*plan)[site] = {spec, values.narrow(0, first, *size).clone(), values.narrow(0, first + *size, *size).clone()};
+    first += 2 * *size++;
+  }
+  return absl::OkStatus();
 }
 
 class CalibrateStage : public Stage {
@@ -54,7 +87,8 @@ class CalibrateStage : public Stage {
     TensorMap parameters = values.parameters;
     QWT_RETURN_IF_ERROR(method->Prepare(&graph, &parameters));
     QWT_ASSIGN_OR_RETURN(QuantSpecs specs, method->Specs(graph));
-    QWT_ASSIGN_OR_RETURN(const std::vector<Batch> loaded, LoadBatches(context, plan.images, outcome));
+    const int sharers = Sharers(plan.images, context);
+    QWT_ASSIGN_OR_RETURN(const std::vector<Batch> loaded, LoadBatches(context, plan.images, outcome, sharers));
     std::vector<at::Tensor> batches;
     for (const Batch& batch : loaded) batches.push_back(batch.images);
     int64_t reported = 0;
@@ -63,8 +97,13 @@ class CalibrateStage : public Stage {
       context.progress.Advance(done - reported);
       reported = done;
     };
-    QWT_ASSIGN_OR_RETURN(values.calibration, Calibrate(graph, ToDevice(parameters, context.device), specs, batches,
-                                                       context.comm, context.compute_threads(), progress));
+    const std::unique_ptr<Communicator> alone = MakeLocalCommunicator();
+    Communicator& comm = sharers == 1 ? *alone : context.comm;
+    if (context.comm.rank() < sharers) {
+      QWT_ASSIGN_OR_RETURN(values.calibration, Calibrate(graph, ToDevice(parameters, context.device), specs, batches,
+                                                         comm, context.compute_threads(), progress));
+    }
+    if (sharers == 1) QWT_RETURN_IF_ERROR(SharePlan(specs, &values.calibration, context.comm));
     TensorFile file;
     PlanToTensors(values.calibration, &file.tensors, &file.metadata["specs"]);
     return StoreEntry(context, plan.keys[0], file);

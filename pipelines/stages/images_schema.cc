@@ -60,15 +60,16 @@ int64_t ImagesOfRank(const ImageList& images, const Planning& planning) {
   return (count + planning.world_size - 1) / planning.world_size;
 }
 
-absl::StatusOr<std::vector<Batch>> LoadBatches(RunContext& context, const ImageList& images, StageOutcome* outcome) {
+absl::StatusOr<std::vector<Batch>> LoadBatches(RunContext& context, const ImageList& images, StageOutcome* outcome,
+                                               int sharers) {
   std::vector<Batch> batches;
-  std::unique_ptr<Loader> loader = MakeLoader(context, images);
+  std::unique_ptr<Loader> loader = MakeLoader(context, images, /*crops=*/nullptr, sharers);
   context.progress.Begin("decode", images.indices.size(), "images");
   while (true) {
     QWT_RETURN_IF_ERROR(CheckInterrupt());
     QWT_ASSIGN_OR_RETURN(std::optional<Batch> batch, loader->Next());
     if (!batch.has_value()) break;
-    context.progress.Advance(batch->labels.size(0) * context.comm.size());
+    context.progress.Advance(batch->labels.size(0) * (sharers == 0 ? context.comm.size() : sharers));
     if (batch->labels.size(0) > 0) batches.push_back(*std::move(batch));
   }
   outcome->load_seconds = loader->waited_seconds();
