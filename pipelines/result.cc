@@ -2,13 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
-#include <nlohmann/json.hpp>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "core/base/text_table.h"
-#include "core/base/version.h"
-#include "pipelines/progress.h"
 #include "torch/headeronly/version.h"
 
 namespace qwt {
@@ -44,26 +41,6 @@ Comparison Compare(const Evaluation& first, const Evaluation& second) {
   return comparison;
 }
 
-// Lines of text, so that a result reads "87.60" and not 87.599999999.
-double Rounded(double value, int digits) {
-  double rounded = 0;
-  (void)absl::SimpleAtod(absl::StrFormat("%.*f", digits, value), &rounded);
-  return rounded;
-}
-
-nlohmann::ordered_json BlockToJson(const BlockSolution& block) {
-  nlohmann::ordered_json json = {{"name", block.block},
-                                 {"r2", block.r2},
-                                 {"kept", block.kept},
-                                 {"mse_before", block.mse_before},
-                                 {"mse_after", block.mse_after},
-                                 {"condition", block.condition},
-                                 {"rank", block.rank}};
-  if (block.held_out_r2.has_value()) json["held_out_r2"] = *block.held_out_r2;
-  if (!block.kept) json["reason"] = block.reason;
-  return json;
-}
-
 // Names a few; result.json has them all.
 std::string SkippedLine(const StageRecord& stage) {
   constexpr size_t kNamed = 3;
@@ -72,31 +49,6 @@ std::string SkippedLine(const StageRecord& stage) {
                                   stage.skipped.size() == 1 ? " image" : " images", " could not be decoded:");
   for (size_t i = 0; i < std::min(kNamed, stage.skipped.size()); ++i) absl::StrAppend(&text, " ", stage.skipped[i]);
   return text + (stage.skipped.size() > kNamed ? " …\n" : "\n");
-}
-
-nlohmann::ordered_json ScoreToJson(const ModelScore& score) {
-  nlohmann::ordered_json json = {{"images", score.images},
-                                 {"top1", Rounded(score.top1, 4)},
-                                 {"top5", Rounded(score.top5, 4)},
-                                 {"top1_ci95", {Rounded(score.top1_low, 4), Rounded(score.top1_high, 4)}}};
-  if (score.logits_mse.has_value()) json["logits_mse"] = *score.logits_mse;
-  return json;
-}
-
-nlohmann::ordered_json ComparisonToJson(const Comparison& comparison) {
-  return {{"models", {comparison.first, comparison.second}},
-          {"only_right", {comparison.only_first, comparison.only_second}},
-          {"method", comparison.test.exact ? "binomial" : "chi_squared"},
-          {"p", comparison.test.p}};
-}
-
-nlohmann::ordered_json ExpectedToJson(const RunResult& result) {
-  nlohmann::ordered_json json = {{"top1", result.expected.top1}, {"tolerance", result.expected.tolerance}};
-  json["difference"] = nlohmann::ordered_json::object();
-  for (const std::string& model : result.models) {
-    if (const auto above = AboveExpected(result, model)) json["difference"][model] = Rounded(*above, 4);
-  }
-  return json;
 }
 
 std::string ComparisonTable(const RunResult& result) {
@@ -119,6 +71,8 @@ std::string BlocksText(const RunResult& result) {
 
 }  // namespace
 
+std::string LibTorchVersion() { return TORCH_VERSION; }
+
 std::optional<double> AboveExpected(const RunResult& result, const std::string& model) {
   const auto expected = result.expected.top1.find(model);
   const auto score = result.scores.find(model);
@@ -138,60 +92,13 @@ void AddValues(const Values& values, RunResult* result) {
       result->comparisons.push_back(Compare(values.evaluations[i], values.evaluations[j]));
     }
   }
+  result->diagnosis = values.diagnosis;
   result->size_mb["float"] = FloatSizeMb(values.graph);
   if (!values.quantized.has_value()) return;
   result->size_mb["quantized"] = QuantizedSizeMb(*values.quantized, false);
   if (values.quantized->compensation.empty()) return;
   result->size_mb["compensated"] = QuantizedSizeMb(*values.quantized, true);
   result->blocks = values.quantized->compensation;
-}
-
-std::string ResultToJson(const RunResult& result) {
-  using Json = nlohmann::ordered_json;
-  Json json = {{"schema", 1},
-               {"name", result.name},
-               {"status", result.status.ok() ? "ok" : "failed"},
-               {"error", result.status.ok() ? Json(nullptr) : Json(std::string(result.status.message()))},
-               {"config_sha256", result.config_sha256},
-               {"evaluation", Json::object()},
-               {"mcnemar", Json::array()},
-               {"size_mb", Json::object()},
-               {"blocks", Json::array()},
-               {"stages", Json::array()}};
-  for (const std::string& model : result.models) {
-    json["evaluation"][model] = ScoreToJson(result.scores.at(model));
-  }
-  for (const Comparison& comparison : result.comparisons) json["mcnemar"].push_back(ComparisonToJson(comparison));
-  if (!result.expected.top1.empty()) json["expected"] = ExpectedToJson(result);
-  for (const char* model : {"float", "quantized", "compensated"}) {
-    if (auto size = result.size_mb.find(model); size != result.size_mb.end())
-      json["size_mb"][model] = Rounded(size->second, 6);
-  }
-  for (const BlockSolution& block : result.blocks) json["blocks"].push_back(BlockToJson(block));
-  for (const StageRecord& stage : result.stages) {
-    json["stages"].push_back({{"name", stage.name},
-                              {"seconds", Rounded(stage.seconds, 3)},
-                              {"cached", stage.cached},
-                              {"images", stage.images},
-                              {"images_per_second", stage.seconds > 0 ? Rounded(stage.images / stage.seconds, 1) : 0.0},
-                              {"peak_bytes", stage.peak_bytes}});
-    if (stage.gpu_peak_bytes > 0) json["stages"].back()["gpu_peak_bytes"] = stage.gpu_peak_bytes;
-    if (stage.images_sha256.empty()) continue;
-    Json& entry = json["stages"].back();
-    entry["images_sha256"] = stage.images_sha256;
-    entry["skipped"] = stage.skipped;
-    if (stage.images > 0) {
-      entry["load_seconds"] = Rounded(stage.load_seconds, 3);
-      entry["transfer_seconds"] = Rounded(stage.transfer_seconds, 3);
-      entry["bound_by"] = BoundBy(stage.load_seconds, stage.transfer_seconds, stage.seconds);
-    }
-  }
-  json["environment"] = {{"version", kVersion},
-                         {"libtorch", TORCH_VERSION},
-                         {"device", result.device},
-                         {"ranks", result.ranks},
-                         {"threads", result.threads}};
-  return json.dump(2) + "\n";
 }
 
 std::string ResultToTable(const RunResult& result) {
@@ -219,6 +126,7 @@ std::string ResultToTable(const RunResult& result) {
   for (const StageRecord& stage : result.stages) absl::StrAppend(&text, SkippedLine(stage));
   if (!result.comparisons.empty()) absl::StrAppend(&text, "\n", ComparisonTable(result));
   if (!result.blocks.empty()) absl::StrAppend(&text, "\n", BlocksText(result));
+  if (result.diagnosis.has_value()) absl::StrAppend(&text, "  ", DiagnosisSentence(*result.diagnosis), "\n");
   return text;
 }
 

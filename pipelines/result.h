@@ -7,6 +7,8 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "core/base/version.h"
 #include "pipelines/statistics.h"
 #include "pipelines/values.h"
 
@@ -40,6 +42,8 @@ struct Comparison {
   McNemar test = {};
 };
 
+std::string LibTorchVersion();  // this program's: "2.11.0"
+
 // What a publication reports of the same setting.
 struct ExpectedScores {
   std::map<std::string, double> top1;  // %, by model; empty: nothing is expected
@@ -56,9 +60,11 @@ struct RunResult {
   ExpectedScores expected;
   std::map<std::string, double> size_mb;  // by model
   std::vector<BlockSolution> blocks;
+  std::optional<Diagnosis> diagnosis = std::nullopt;
   std::vector<StageRecord> stages;
   int ranks = 1, threads = 1;
   std::string device = "cpu";
+  std::string version = kVersion, libtorch = LibTorchVersion();  // that computed it
 };
 
 // Points above what is expected of the model; nothing where nothing is.
@@ -70,7 +76,10 @@ std::string ProbabilityText(double p);
 // Scores, sizes and blocks of what the stages made.
 void AddValues(const Values& values, RunResult* result);
 
-std::string ResultToJson(const RunResult& result);   // schema 1
+std::string ResultToJson(const RunResult& result);  // schema 1; docs/reports.md has every field
+// DataLoss where it is no result of schema 1, saying what is wrong. Figures come back as rounded as they are written;
+// what a block's solution holds beside its figures does not.
+absl::StatusOr<RunResult> ResultFromJson(const std::string& json);
 std::string ResultToTable(const RunResult& result);  // "" where nothing was evaluated
 
 }  // namespace qwt

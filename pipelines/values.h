@@ -9,6 +9,7 @@
 #include "core/tensor/safetensors.h"
 #include "models/graph.h"
 #include "quant/plan.h"
+#include "qwt/diagnosis.h"
 #include "qwt/quantized_model.h"
 
 namespace qwt {
@@ -32,6 +33,7 @@ inline constexpr char kCalibration[] = "calibration";    // the plan of the firs
 inline constexpr char kQuantized[] = "quantized";        // the quantised model
 inline constexpr char kCompensation[] = "compensation";  // in the quantised model
 inline constexpr char kEvaluation[] = "evaluation";
+inline constexpr char kDiagnosis[] = "diagnosis";
 
 struct Values {
   Graph graph;
@@ -39,6 +41,7 @@ struct Values {
   QuantPlan calibration;
   std::optional<QuantizedModel> quantized;
   std::vector<Evaluation> evaluations;
+  std::optional<Diagnosis> diagnosis;
 };
 
 }  // namespace qwt

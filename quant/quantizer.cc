@@ -1,5 +1,7 @@
 #include "quant/quantizer.h"
 
+#include <vector>
+
 #include "core/base/log.h"
 #include "core/base/status.h"
 
@@ -27,6 +29,13 @@ ChannelLayout LayoutOf(const at::Tensor& x, const QuantSpec& spec) {
     }
   }
   return layout;
+}
+
+at::Tensor AsChannelsOf(const at::Tensor& x, const at::Tensor& values, const QuantSpec& spec) {
+  if (spec.granularity == Granularity::kPerTensor) return values;
+  std::vector<int64_t> shape(x.dim(), 1);
+  shape[spec.channel_dim < 0 ? x.dim() + spec.channel_dim : spec.channel_dim] = values.numel();
+  return values.view(shape);
 }
 
 }  // namespace qwt

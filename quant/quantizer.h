@@ -25,7 +25,7 @@ struct ScaleCandidate {
 };
 
 // Const and thread safe. x: float32, any shape; per channel, site.spec.channel_dim has as many elements as site.scale.
-// Apply runs where x lies, on the CPU or a GPU, and the site's tensors lie there too; all else is for the CPU.
+// Apply and Positions run where x lies, on the CPU or a GPU, and the site's tensors lie there too; all else is for the CPU.
 class Quantizer {
  public:
   virtual ~Quantizer() = default;
@@ -39,6 +39,9 @@ class Quantizer {
   // uint8 codes; Dequantize(Codes(x)) equals Apply(x) to the last bit. InvalidArgument where the codes are no integers.
   virtual absl::StatusOr<at::Tensor> Codes(const at::Tensor& x, const SiteQuantization& site) const = 0;
   virtual at::Tensor Dequantize(const at::Tensor& codes, const SiteQuantization& site) const = 0;
+  // Where x lies among the codes before it is rounded and clamped, in steps: 2.5 is half way from code 2 to 3. float32,
+  // same shape, on any device. What quantises to the last code for want of a smaller one (log_sqrt2's 0) lies on it.
+  virtual at::Tensor Positions(const at::Tensor& x, const SiteQuantization& site) const = 0;
 };
 
 inline constexpr char kQuantizerKind[] = "quantiser";
@@ -52,5 +55,7 @@ struct ChannelLayout {
   int64_t outer = 1, channels = 1, inner = 0;
 };
 ChannelLayout LayoutOf(const at::Tensor& x, const QuantSpec& spec);
+// `values` (a scale, a zero point: [1] or [channels]) shaped so that it meets x's channels in an operator.
+at::Tensor AsChannelsOf(const at::Tensor& x, const at::Tensor& values, const QuantSpec& spec);
 
 }  // namespace qwt

@@ -56,6 +56,22 @@ class QuantizerTest : public testing::TestWithParam<std::string> {
   at::Tensor x_;
 };
 
+TEST_P(QuantizerTest, PositionsRoundToCodes) {
+  for (const Granularity granularity : {Granularity::kPerTensor, Granularity::kPerChannel}) {
+    for (int bits : {2, 3, 8}) {
+      const SiteQuantization site = Solve(Spec(bits, granularity), x_);
+      const at::Tensor positions = quantizer_->Positions(x_, site);
+      ASSERT_EQ(positions.sizes(), x_.sizes());
+      const at::Tensor codes = *quantizer_->Codes(x_, site);
+      const at::Tensor rounded = positions.round().clamp(0, quantizer_->Levels(site.spec) - 1);
+      // Half way between two codes the kernels may round otherwise.
+      const at::Tensor half_way = (positions - positions.floor() - 0.5).abs().lt(1e-3);
+      EXPECT_TRUE(rounded.eq(codes).logical_or(half_way).all().item<bool>()) << bits << " bits";
+      EXPECT_LT(half_way.sum().item<int64_t>(), x_.numel() / 20);
+    }
+  }
+}
+
 TEST_P(QuantizerTest, ValuesAreThoseOfTheirCodes) {
   for (int bits = 2; bits <= 8; ++bits) {
     for (Granularity granularity : {Granularity::kPerTensor, Granularity::kPerChannel}) {

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "ATen/TensorOperators.h"
 #include "ATen/core/Tensor.h"
 #include "ATen/ops/empty.h"
 #include "ATen/ops/empty_like.h"
@@ -71,6 +72,11 @@ class LogSqrt2Quantizer : public Quantizer {
     at::Tensor output = at::empty(input.sizes(), at::kFloat);
     LogSqrt2Dequantize(ArgumentsOf(input, site), input.data_ptr<uint8_t>(), output.data_ptr<float>());
     return output;
+  }
+
+  at::Tensor Positions(const at::Tensor& x, const SiteQuantization& site) const override {
+    const at::Tensor ratio = (x / AsChannelsOf(x, site.scale, site.spec)).clamp_min(site.spec.log_floor);
+    return (ratio.log2() * -2).clamp_max(ZeroCode(site.spec));
   }
 };
 

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <limits>
 
+#include "ATen/TensorOperators.h"
 #include "ATen/core/Tensor.h"
 #include "ATen/ops/empty.h"
 #include "ATen/ops/empty_like.h"
@@ -91,6 +92,10 @@ class UniformQuantizer : public Quantizer {
     at::Tensor output = at::empty(input.sizes(), at::kFloat);
     UniformDequantize(ArgumentsOf(input, site), input.data_ptr<uint8_t>(), output.data_ptr<float>());
     return output;
+  }
+
+  at::Tensor Positions(const at::Tensor& x, const SiteQuantization& site) const override {
+    return x / AsChannelsOf(x, site.scale, site.spec) + AsChannelsOf(x, site.zero_point, site.spec);
   }
 };
 
