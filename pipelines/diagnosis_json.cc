@@ -59,9 +59,14 @@ GridHistogram HistogramFrom(const Json& json) {
 }
 
 Json ToJson(const SiteNoise& site) {
-  Json json = {{"name", site.site},     {"segment", site.segment},         {"kind", site.kind},
-               {"weight", site.weight}, {"bits", site.bits},               {"levels", site.levels},
-               {"sqnr_db", OrNull(site.sqnr_db)}, {"clipped", site.clipped}};
+  Json json = {{"name", site.site},
+               {"segment", site.segment},
+               {"kind", site.kind},
+               {"weight", site.weight},
+               {"bits", site.bits},
+               {"levels", site.levels},
+               {"sqnr_db", OrNull(site.sqnr_db)},
+               {"clipped", site.clipped}};
   if (site.histogram.has_value()) json["histogram"] = ToJson(*site.histogram);
   return json;
 }

@@ -7,6 +7,7 @@
 
 namespace qwt {
 
-std::string ResultToHtml(const RunResult& result);
+// config_yaml: the run's config as it was written; "" to leave it out.
+std::string ResultToHtml(const RunResult& result, const std::string& config_yaml = "");
 
 }  // namespace qwt

@@ -24,12 +24,12 @@ double Rounded(double value, int digits) {
 
 Json BlockToJson(const BlockSolution& block) {
   Json json = {{"name", block.block},
-                                 {"r2", block.r2},
-                                 {"kept", block.kept},
-                                 {"mse_before", block.mse_before},
-                                 {"mse_after", block.mse_after},
-                                 {"condition", block.condition},
-                                 {"rank", block.rank}};
+               {"r2", block.r2},
+               {"kept", block.kept},
+               {"mse_before", block.mse_before},
+               {"mse_after", block.mse_after},
+               {"condition", block.condition},
+               {"rank", block.rank}};
   if (block.held_out_r2.has_value()) json["held_out_r2"] = *block.held_out_r2;
   if (!block.kept) json["reason"] = block.reason;
   return json;
@@ -37,9 +37,9 @@ Json BlockToJson(const BlockSolution& block) {
 
 Json ScoreToJson(const ModelScore& score) {
   Json json = {{"images", score.images},
-                                 {"top1", Rounded(score.top1, 4)},
-                                 {"top5", Rounded(score.top5, 4)},
-                                 {"top1_ci95", {Rounded(score.top1_low, 4), Rounded(score.top1_high, 4)}}};
+               {"top1", Rounded(score.top1, 4)},
+               {"top5", Rounded(score.top5, 4)},
+               {"top1_ci95", {Rounded(score.top1_low, 4), Rounded(score.top1_high, 4)}}};
   if (score.logits_mse.has_value()) json["logits_mse"] = *score.logits_mse;
   return json;
 }

@@ -78,7 +78,8 @@ absl::Status RunFolder::Write(const Values& values, const absl::Status& status, 
   }
   // INFO: stderr hears it from the runner.
   if (!result->status.ok()) QWT_LOG(INFO) << "failed: " << result->status.message();
-  QWT_RETURN_IF_ERROR(WriteFileAtomically(path_ + "/report.html", ResultToHtml(*result)));
+  const absl::StatusOr<std::string> config = ReadFile(path_ + "/config.yaml");
+  QWT_RETURN_IF_ERROR(WriteFileAtomically(path_ + "/report.html", ResultToHtml(*result, config.value_or(""))));
   QWT_RETURN_IF_ERROR(WriteFileAtomically(path_ + "/result.json", ResultToJson(*result)));
   return result->status;
 }

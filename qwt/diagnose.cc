@@ -1,5 +1,5 @@
-// Diagnose(): one pass in float that looks at every site, beside it the quantised network, the compensated one, and each
-// segment quantised by itself.
+// Diagnose(): one pass in float that looks at every site, beside it the quantised network, the compensated one, and
+// each segment quantised by itself.
 #include <algorithm>
 #include <map>
 #include <mutex>
@@ -211,7 +211,7 @@ void AddGrid(const MeasuredSite& site, GridHistogram* histogram) {
   const at::Tensor values = site.quantizer->Apply(site.quantizer->Dequantize(codes, there), there);
   const at::Tensor positions = site.quantizer->Positions(values, there);
   for (size_t i = 0; i < histogram->grid.size(); ++i) {
-    histogram->grid[i] = positions.const_data_ptr<float>()[i];
+    histogram->grid[i] = positions.const_data_ptr<float>()[i] + 0.0;  // no negative zero
     histogram->grid_values.push_back(values.const_data_ptr<float>()[i]);
   }
 }
@@ -285,7 +285,8 @@ absl::StatusOr<std::vector<SiteNoise>> Sites(const QuantizedModel& model, const 
     }
     sites[i].weight = site.role == SiteRole::kWeight;
     sites[i].segment = segment_of.at(site.node->name);
-    sites[i].kind = std::string(absl::StripPrefix(site.name, absl::StrCat(sites[i].segment, ".")));
+    const bool whole = site.at_border || sites[i].segment == "stem" || sites[i].segment == "head";
+    sites[i].kind = whole ? site.name : std::string(absl::StripPrefix(site.name, sites[i].segment + "."));
     return absl::OkStatus();
   }));
   KeepShownHistograms(&sites);

@@ -59,8 +59,8 @@ std::optional<double> WonBack(const Diagnosis& diagnosis) {
 std::string DiagnosisSentence(const Diagnosis& diagnosis) {
   const SegmentError* block = WorstBlock(diagnosis);
   if (block == nullptr) return absl::StrCat("Quantisation loses nothing on ", Images(diagnosis.images), ".");
-  std::string text = absl::StrFormat("Most is lost in %s (%.1f dB)", block->segment,
-                                     *SqnrDb(block->signal, block->mse_alone));
+  std::string text =
+      absl::StrFormat("Most is lost in %s (%.1f dB)", block->segment, *SqnrDb(block->signal, block->mse_alone));
   if (const SiteNoise* site = WorstSite(diagnosis, block->segment)) {
     absl::StrAppendFormat(&text, ", there at %s (%.1f dB)", InWords(site->kind), *site->sqnr_db);
   }

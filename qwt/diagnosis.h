@@ -17,10 +17,10 @@ namespace qwt {
 // How a site's values lie on the grid of its codes. Positions are in steps, 0 for the first code, so that one histogram
 // shows all channels, each on its own scale.
 struct GridHistogram {
-  double low = 0, high = 0;       // outer edges of the bins, steps; wider than the codes by a quarter on either side
-  std::vector<int64_t> counts;    // kHistogramBins of equal width
-  int64_t below = 0, above = 0;   // values beyond them
-  std::vector<double> grid;       // positions of the codes, increasing; of a few of them where there are many
+  double low = 0, high = 0;         // outer edges of the bins, steps; wider than the codes by a quarter on either side
+  std::vector<int64_t> counts;      // kHistogramBins of equal width
+  int64_t below = 0, above = 0;     // values beyond them
+  std::vector<double> grid;         // positions of the codes, increasing; of a few of them where there are many
   std::vector<double> grid_values;  // what these codes stand for; empty where every channel has a scale of its own
 };
 inline constexpr int kHistogramBins = 64;
@@ -40,11 +40,11 @@ struct SiteNoise {
 
 // A segment's output, y in float. Errors are means over its values of all images.
 struct SegmentError {
-  std::string segment;           // "stem", "blocks.0", …, "head" (logits); with transitions
-  bool block = false;            // one that can be compensated
-  double signal = 0;             // mean y²
-  double mse_alone = 0;          // of this segment quantised, its input in float
-  double mse_quantized = 0;      // of the network quantised up to here
+  std::string segment;                    // "stem", "blocks.0", …, "head" (logits); with transitions
+  bool block = false;                     // one that can be compensated
+  double signal = 0;                      // mean y²
+  double mse_alone = 0;                   // of this segment quantised, its input in float
+  double mse_quantized = 0;               // of the network quantised up to here
   std::optional<double> mse_compensated;  // and compensated, where the model is
 };
 
@@ -56,9 +56,9 @@ struct Diagnosis {
 };
 inline constexpr int kShownInputs = 6, kShownWeights = 3;
 
-// batches: this rank's share of the images, each float32 [N, C, h, w] on `device`, N > 0. All ranks get the same figures,
-// however batches are shared. The model's parameters must be those in float: a saved model's are quantised already.
-// InvalidArgument where no rank has an image or the network's values are not finite.
+// batches: this rank's share of the images, each float32 [N, C, h, w] on `device`, N > 0. All ranks get the same
+// figures, however batches are shared. The model's parameters must be those in float: a saved model's are quantised
+// already. InvalidArgument where no rank has an image or the network's values are not finite.
 absl::StatusOr<Diagnosis> Diagnose(const QuantizedModel& model, const std::vector<at::Tensor>& batches,
                                    Communicator& comm, int threads, at::Device device = at::kCPU);
 

@@ -22,8 +22,7 @@ class DiagnoseStage : public Stage {
     PlannedStage plan;
     // At random: the first or last images of many data sets are all of one class.
     plan.images = PlanImages(
-        planning,
-        {Split::kEval, planning.request.Of("diagnose").Int("images"), Order::kRandom, Transform::kEval},
+        planning, {Split::kEval, planning.request.Of("diagnose").Int("images"), Order::kRandom, Transform::kEval},
         "diagnose", problems);
     std::vector<std::string> needs = {kQuantized};
     if (planning.made.count(kCompensation)) needs.push_back(kCompensation);
@@ -48,8 +47,8 @@ class DiagnoseStage : public Stage {
     QWT_ASSIGN_OR_RETURN(const std::vector<Batch> loaded, LoadBatches(context, plan.images, outcome));
     std::vector<at::Tensor> batches;
     for (const Batch& batch : loaded) batches.push_back(batch.images);
-    QWT_ASSIGN_OR_RETURN(values.diagnosis, Diagnose(*values.quantized, batches, context.comm, context.compute_threads(),
-                                                    context.device));
+    QWT_ASSIGN_OR_RETURN(values.diagnosis,
+                         Diagnose(*values.quantized, batches, context.comm, context.compute_threads(), context.device));
     TensorFile file;
     file.metadata[kText] = DiagnosisToJson(*values.diagnosis);
     return StoreEntry(context, plan.keys[0], file);
@@ -57,9 +56,10 @@ class DiagnoseStage : public Stage {
 };
 
 Schema DiagnoseSchema() {
-  return {{Option::Int("images", "How many images of the evaluation split, drawn by the seed; none of them was fitted to.")
-               .Range(1, 4096)
-               .Default("32")}};
+  return {
+      {Option::Int("images", "How many images of the evaluation split, drawn by the seed; none of them was fitted to.")
+           .Range(1, 4096)
+           .Default("32")}};
 }
 
 const bool registered = StageRegistry::Get().Register(
