@@ -97,12 +97,9 @@ std::string AxisFigure(const SweepResults& sweep, const std::string& axis) {
                     Draw(chart));
 }
 
-std::vector<const SweepRun*> RunsWithBlocks(const SweepResults& sweep) {
-  std::vector<const SweepRun*> runs;
-  for (const SweepRun& run : sweep.runs) {
-    if (run.result.has_value() && !run.result->blocks.empty()) runs.push_back(&run);
-  }
-  return runs;
+// The figure of a heat chart; "" without rows.
+std::string HeatFigure(const std::string& caption, const HeatChart& chart) {
+  return chart.rows.empty() ? "" : HtmlFigure(caption, Draw(chart));
 }
 
 }  // namespace
@@ -146,7 +143,7 @@ std::string GainByRunFigure(const SweepResults& sweep) {
 
 std::string FrontFigure(const SweepResults& sweep) {
   ScatterChart chart{"Accuracy against size with the Pareto front", {"size, MB", true}, {"top-1 accuracy, %"}, {}, {}};
-  std::vector<std::string> floats;  // many runs share one float network
+  std::vector<std::string> places;  // that have a point: many runs share a float network, or a quantised one
   bool seen[3] = {};
   for (const SweepRun& run : sweep.runs) {
     for (int i = 0; const char* model : {"float", "quantized", "compensated"}) {
@@ -156,10 +153,8 @@ std::string FrontFigure(const SweepResults& sweep) {
       if (score == nullptr || !size.has_value()) continue;
       const ModelStyle style = StyleOf(model);
       const std::string place = absl::StrCat(*size, " ", score->top1);
-      if (kind == 0) {
-        if (std::find(floats.begin(), floats.end(), place) != floats.end()) continue;
-        floats.push_back(place);
-      }
+      if (std::find(places.begin(), places.end(), place) != places.end()) continue;
+      places.push_back(place);
       seen[kind] = true;
       chart.points.push_back({*size, score->top1, kind == 0 ? "float" : run.name, style.colour, style.marker,
                               absl::StrFormat("%s, %s: %.2f %% at %.3f MB", run.name, style.name, score->top1, *size),
@@ -188,32 +183,36 @@ std::vector<std::string> AxisFigures(const SweepResults& sweep) {
   return figures;
 }
 
-std::vector<std::string> BlockLineFigures(const SweepResults& sweep) {
-  const std::vector<const SweepRun*> runs = RunsWithBlocks(sweep);
-  if (runs.empty() || runs.size() > kMostLines) return {};
-  LineChart gain{"R² by block", {"block"}, {"R² of the compensation"}, {}, {}};
-  LineChart left{"Error by block", {"block"}, {"mean squared error: before (dashed), after", true}, {}, {}};
-  for (size_t i = 0; i < runs.size(); ++i) {
-    LineSeries r2{runs[i]->name, kLineColours[i], {}, "", kLineMarkers[i]}, after = r2, before = r2;
-    before.name = "";
-    before.dash = "4 3";
-    const auto& blocks = runs[i]->result->blocks;
-    for (size_t block = 0; block < blocks.size(); ++block) {
-      r2.points.emplace_back(block, blocks[block].r2);
-      before.points.emplace_back(block, blocks[block].mse_before);
-      after.points.emplace_back(block, blocks[block].kept ? blocks[block].mse_after : blocks[block].mse_before);
+std::vector<std::string> BlockFigures(const SweepResults& sweep) {
+  HeatChart gain{"R² by run and block", "block", {}, {}, 2};
+  HeatChart depth{"Signal-to-noise ratio by run and depth", "depth: stem, blocks, logits", {}, {}, 1};
+  for (const SweepRun& run : sweep.runs) {
+    if (!run.result.has_value()) continue;
+    const auto& blocks = run.result->blocks;
+    HeatRow r2{run.name, {}};
+    for (const BlockSolution& block : blocks) {
+      r2.cells.push_back(block.kept ? std::optional<double>(block.r2) : std::nullopt);
     }
-    gain.series.push_back(r2);
-    left.series.push_back(after);
-    left.series.push_back(before);
-    if (blocks.size() > gain.x_names.size()) {
-      gain.x_names.clear();
-      for (size_t block = 0; block < blocks.size(); ++block) gain.x_names.emplace_back(block, absl::StrCat(block));
+    const bool kept = std::any_of(blocks.begin(), blocks.end(), [](const BlockSolution& block) { return block.kept; });
+    if (kept) gain.rows.push_back(r2);
+    if (!run.result->diagnosis.has_value()) continue;
+    HeatRow noise{run.name, {}};
+    for (const SegmentError& segment : run.result->diagnosis->segments) {
+      noise.cells.push_back(SqnrDb(segment.signal, segment.mse_compensated.value_or(segment.mse_quantized)));
     }
+    depth.rows.push_back(noise);
   }
-  left.x_names = gain.x_names;
-  return {HtmlFigure("How much of each block's error its compensation explains.", Draw(gain)),
-          HtmlFigure("Each block's error before and after compensation.", Draw(left))};
+  size_t blocks = 0, segments = 0;
+  for (const HeatRow& row : gain.rows) blocks = std::max(blocks, row.cells.size());
+  for (const HeatRow& row : depth.rows) segments = std::max(segments, row.cells.size());
+  for (size_t i = 0; i < blocks; ++i) gain.columns.push_back(absl::StrCat(i));
+  for (size_t i = 0; i < segments; ++i) depth.columns.push_back(i == 0 ? "stem" : absl::StrCat(i - 1));
+  if (segments > 1) depth.columns.back() = "logits";
+  return {
+      HeatFigure("R²: how much of each block's error its compensation explains (dark: much). Empty: not kept.", gain),
+      HeatFigure("Signal to noise of each part's output in the last network of the run, dB (dark: little noise), on "
+                 "images nothing was fitted to.",
+                 depth)};
 }
 
 std::string TimeByRunFigure(const SweepResults& sweep) {

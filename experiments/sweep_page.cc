@@ -37,6 +37,15 @@ for (const table of document.querySelectorAll('table.sortable')) {
 }
 )";
 
+void DropEmptyColumns(ResultTable* table) {
+  for (size_t i = table->columns.size(); i-- > 0;) {
+    const auto empty = [i](const std::vector<TableCell>& row) { return row[i].text.empty(); };
+    if (!std::all_of(table->rows.begin(), table->rows.end(), empty)) continue;
+    table->columns.erase(table->columns.begin() + i);
+    for (auto& row : table->rows) row.erase(row.begin() + i);
+  }
+}
+
 // The accuracy table with the time, and the run's name leading to its own page.
 ResultTable LinkedTable(const SweepResults& sweep) {
   ResultTable table = AccuracyTable(sweep);
@@ -52,6 +61,7 @@ ResultTable LinkedTable(const SweepResults& sweep) {
     }
     table.rows[i].insert(table.rows[i].end() - 1, {seconds});
   }
+  DropEmptyColumns(&table);
   return table;
 }
 
@@ -151,7 +161,7 @@ std::string SweepToHtml(const SweepResults& sweep, const std::vector<Neighbours>
   body += HtmlColumns(NotEmpty({GainByRunFigure(sweep), FrontFigure(sweep)}));
   body += HtmlSection("Results", ToHtml(LinkedTable(sweep), /*sortable=*/true));
   body += HtmlSection("Along the axes", HtmlColumns(AxisFigures(sweep)));
-  body += HtmlSection("Block by block", HtmlColumns(BlockLineFigures(sweep)));
+  body += HtmlSection("Block by block", HtmlColumns(NotEmpty(BlockFigures(sweep))));
   if (!neighbours.empty()) {
     body += HtmlSection("Neighbours", HtmlParagraph("Runs one after the other on the same images: how many only one of "
                                                     "them gets right, and the probability of so uneven a split by "

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "ATen/core/Tensor.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "core/tensor/safetensors.h"
@@ -21,6 +22,14 @@ TableCell Difference(const std::optional<double>& points) {
 std::optional<double> Top1(const SweepRun& run, const std::string& model) {
   const ModelScore* score = ScoreOf(run, model);
   return score == nullptr ? std::nullopt : std::optional<double>(score->top1);
+}
+
+bool IsNumeric(const SweepResults& sweep, const std::string& axis) {
+  return std::all_of(sweep.runs.begin(), sweep.runs.end(), [&](const SweepRun& run) {
+    const auto value = run.axes.find(axis);
+    double number;
+    return value == run.axes.end() || absl::SimpleAtod(value->second, &number);
+  });
 }
 
 std::vector<TableCell> AccuracyRow(const SweepResults& sweep, const SweepRun& run) {
@@ -70,7 +79,7 @@ std::optional<Hits> ReadHits(const std::string& folder, const SweepRun& run) {
 
 ResultTable AccuracyTable(const SweepResults& sweep) {
   ResultTable table{{{"run", false}}, {}};
-  for (const std::string& axis : sweep.axes) table.columns.push_back({axis});
+  for (const std::string& axis : sweep.axes) table.columns.push_back({axis, IsNumeric(sweep, axis)});
   for (const char* name :
        {"float, %", "base, %", "+ QwT, %", "95 % interval", "gain", "published, %", "difference", "size, MB"}) {
     table.columns.push_back({name});

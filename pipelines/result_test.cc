@@ -80,6 +80,66 @@ TEST(ResultTest, JsonHoldsEveryFieldOfTheSchema) {
   EXPECT_EQ(json["environment"]["device"], "cpu");
 }
 
+Diagnosis SomeDiagnosis() {
+  Diagnosis diagnosis;
+  diagnosis.images = 32;
+  diagnosis.segments = {
+      {"stem", false, 1, 1e-5, 1e-5, 1e-5}, {"blocks.0", true, 2, 0.2, 0.2, 0.1}, {"head", false, 4, 0.1, 0.5, 0.25}};
+  SiteNoise site;
+  site.site = "blocks.0.mlp.fc2.input";
+  site.segment = "blocks.0";
+  site.kind = "mlp.fc2.input";
+  site.bits = 2;
+  site.levels = 4;
+  site.sqnr_db = 1.0 / 3;
+  site.clipped = 0.25;
+  site.histogram = GridHistogram{-1, 4, {1, 2, 3}, 4, 5, {0, 1, 2, 3}, {-0.5, 0, 0.5, 1}};
+  SiteNoise exact = site;
+  exact.site = "head.<weight>";
+  exact.weight = true;
+  exact.sqnr_db.reset();
+  exact.histogram.reset();
+  diagnosis.sites = {site, exact};
+  return diagnosis;
+}
+
+TEST(ResultTest, ComesBackFromJson) {
+  RunResult result = SomeResult();
+  result.diagnosis = SomeDiagnosis();
+  result.expected = {{{"float", 89.5}}, 0.5};
+  result.status = absl::UnknownError("why");
+  result.version = "0.0.9";
+  const std::string json = ResultToJson(result);
+  const auto back = ResultFromJson(json);
+  ASSERT_EQ(back.status(), absl::OkStatus());
+  EXPECT_EQ(ResultToJson(*back), json);
+  EXPECT_EQ(ResultToHtml(*back), ResultToHtml(result));
+  EXPECT_EQ(nlohmann::json::parse(json)["diagnosis"]["sites"][0]["sqnr_db"], 1.0 / 3) << "to the last bit";
+  EXPECT_EQ(nlohmann::json::parse(json)["diagnosis"]["won_back"], 0.5);
+  EXPECT_EQ(nlohmann::json::parse(json)["images_per_second"]["float"], 1750);
+}
+
+TEST(ResultTest, WhatIsNoResultIsRefused) {
+  EXPECT_EQ(ResultFromJson(R"({"schema": 2})").status(),
+            absl::DataLossError("a result of schema 2; this program reads 1"));
+  EXPECT_THAT(ResultFromJson("{").status().message(), testing::StartsWith("no run's result: "));
+  EXPECT_EQ(ResultFromJson("[]").status().code(), absl::StatusCode::kDataLoss);
+  EXPECT_THAT(ResultFromJson(R"({"schema": 1, "name": "x"})").status().message(), HasSubstr("key 'status' not found"));
+}
+
+TEST(ResultTest, PageShowsTheDiagnosis) {
+  RunResult result = SomeResult();
+  result.diagnosis = SomeDiagnosis();
+  const std::string html = ResultToHtml(result, "name: x # <config>\n");
+  for (const char* part :
+       {"Most is lost in blocks.0 (10.0 dB), there at mlp.fc2&#39;s input (0.3 dB); compensation wins back 50 %",
+        "<title>blocks.0.mlp.fc2.input, 2 bits: 0.3 dB</title>", ">0.3 dB, 2 bits, 25 % cut<", ">-0.5<", ">logits<",
+        "<td class='text'>head.&lt;weight&gt;</td><td>2</td><td>∞</td><td>25.000</td>",
+        "<pre>name: x # &lt;config&gt;\n</pre>"}) {
+    EXPECT_THAT(html, HasSubstr(part));
+  }
+}
+
 TEST(ResultTest, AFailedRunSaysWhy) {
   RunResult result;
   result.name = "x";
@@ -117,7 +177,7 @@ TEST(ResultTest, WhatIsPublishedStandsBeside) {
   EXPECT_EQ(json["expected"], nlohmann::json::parse(R"({"top1": {"float": 89.5, "quantized": 88.1, "compensated": 89.0},
                                                         "tolerance": 0.5,
                                                         "difference": {"float": 0.1, "quantized": -1.0}})"));
-  EXPECT_THAT(ResultToHtml(result), HasSubstr("<td>88.10 %</td><td>-1.00</td></tr>"));
+  EXPECT_THAT(ResultToHtml(result), HasSubstr("<td>88.10</td><td>-1.00</td></tr>"));
 }
 
 TEST(ResultTest, ModelsAreComparedAndTheirErrorIsSummed) {
@@ -156,8 +216,10 @@ TEST(ResultTest, PageEscapesTextAndNeedsNothingFromElsewhere) {
   EXPECT_THAT(html, HasSubstr("<h1>a &lt;b&gt;</h1>"));
   EXPECT_THAT(html, HasSubstr("not kept: R² is -1"));
   EXPECT_THAT(html, HasSubstr("<td>512</td><td>decode</td>"));
+  EXPECT_THAT(html, HasSubstr("Quantisation to 0.305 MB (8.9 times smaller) costs 2.50 points."));
+  EXPECT_THAT(html, HasSubstr("<td class='text'>images of fit</td><td class='text'>fed</td>"));
   EXPECT_THAT(html, HasSubstr("<p>fit left out 4 that could not be decoded:</p><ul><li>a.jpg</li>"));
-  EXPECT_THAT(html, HasSubstr("R² 0.440"));
+  EXPECT_THAT(html, HasSubstr(">R² 0.44<"));
   for (const char* absent : {"<script", "http://", "https://", "a <b>"}) {
     EXPECT_THAT(html, testing::Not(HasSubstr(absent)));
   }

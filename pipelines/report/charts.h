@@ -102,6 +102,20 @@ struct BarChart {
 };
 std::string Draw(const BarChart& chart);
 
+// Rows of coloured cells, pale for the least value and dark for the largest; a cell without a value is left empty.
+struct HeatRow {
+  std::string name;
+  std::vector<std::optional<double>> cells;
+};
+struct HeatChart {
+  std::string label;
+  std::string title;  // below: what the columns are, and of what the colours
+  std::vector<std::string> columns;
+  std::vector<HeatRow> rows;
+  int decimals = 1;  // of the numbers in the cells, where there is room for them
+};
+std::string Draw(const HeatChart& chart);
+
 // A histogram of values with lines at the codes they may become; half as wide as the other charts.
 struct GridChart {
   std::string label, title, subtitle;

@@ -22,17 +22,15 @@ a { color: #0072b2; }
 .card b { display: block; font-size: 1.55rem; line-height: 1.25; font-variant-numeric: tabular-nums; }
 .card span { color: #5f5f5f; font-size: .87rem; }
 .columns { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 24rem), 1fr)); gap: 1.4rem 2rem; align-items: start; }
-.multiples { display: grid; grid-template-columns: repeat(auto-fill, minmax(10rem, 1fr)); gap: 1rem 1.2rem; }
+.multiples { display: grid; grid-template-columns: repeat(auto-fill, minmax(9.4rem, 1fr)); gap: .9rem 1.1rem; }
 .columns > figure { max-width: 32rem; }
 figure { margin: 0; break-inside: avoid; }
 figcaption { color: #444; font-size: .92rem; margin-bottom: .4rem; }
 svg { display: block; width: 100%; height: auto; font-family: system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; font-size: 12px; overflow: visible; }
-svg text { fill: #222; }
-svg text[fill='#6b6b6b'] { fill: #5f5f5f; } svg text[fill='#d55e00'] { fill: #b44f00; } svg text[fill='#0072b2'] { fill: #0072b2; }
 .scroll { overflow-x: auto; margin: .6rem 0; }
 table { border-collapse: collapse; width: 100%; font-size: .93rem; }
 th, td { padding: .3rem .55rem; text-align: right; border-bottom: 1px solid #e2e2e2; font-variant-numeric: tabular-nums; white-space: nowrap; }
-th { font-weight: 600; color: #444; vertical-align: bottom; border-bottom-color: #999; }
+th { white-space: normal; overflow-wrap: normal; font-weight: 600; color: #444; vertical-align: bottom; border-bottom-color: #999; }
 th.text, td.text { text-align: left; }
 tbody tr:hover { background: #f6f8fa; }
 .sortable th { cursor: pointer; } .sortable th[aria-sort=ascending]::after { content: " ▴"; } .sortable th[aria-sort=descending]::after { content: " ▾"; }

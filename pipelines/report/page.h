@@ -11,10 +11,10 @@ namespace qwt {
 std::string HtmlPage(const std::string& title, const std::string& body_html, const std::string& script = "");
 
 std::string HtmlSection(const std::string& heading, const std::string& html);  // "" where html is
-// A chart with what it shows, said in words.
-std::string HtmlFigure(const std::string& caption, const std::string& svg);
-std::string HtmlColumns(const std::vector<std::string>& figures);    // side by side where there is room
-std::string HtmlMultiples(const std::vector<std::string>& figures);  // small ones, two to a phone's width
+// A chart, or several, with what they show, said in words.
+std::string HtmlFigure(const std::string& caption, const std::string& html);
+std::string HtmlColumns(const std::vector<std::string>& figures);   // side by side where there is room
+std::string HtmlMultiples(const std::vector<std::string>& charts);  // small ones, two to a phone's width
 std::string HtmlFolded(const std::string& summary, const std::string& html);
 std::string HtmlParagraph(const std::string& text, const std::string& css_class = "");
 

@@ -134,7 +134,7 @@ std::string GridFigure(const SiteNoise& site) {
                                                          : absl::StrFormat("%.2g", histogram.grid_values[i]));
   }
   chart.colour = site.weight ? kBlue : kGrey;
-  return absl::StrCat("<figure>", Draw(chart), "</figure>\n");
+  return Draw(chart);
 }
 
 std::string SiteTable(const Diagnosis& diagnosis) {
@@ -166,15 +166,12 @@ std::string NoiseFigures(const Diagnosis& diagnosis) {
   for (const SiteNoise& site : diagnosis.sites) {
     if (site.histogram.has_value()) figures.push_back(GridFigure(site));
   }
-  std::string html = HtmlColumns({KindFigure(diagnosis)});
-  if (!figures.empty()) {
-    html += HtmlParagraph(
-        "The noisiest site of each kind: how its values are spread (bars) and the codes they are rounded to (lines; "
-        "below "
-        "them what a code stands for, or its number where every channel has a scale of its own).");
-    html += HtmlMultiples(figures);
-  }
-  return html + SiteTable(diagnosis);
+  const std::string values = HtmlMultiples(figures);
+  const std::string caption =
+      "The noisiest site of each kind: how its values are spread (bars) and the codes they are rounded to (lines; "
+      "below "
+      "them what a code stands for, or its number where every channel has a scale of its own).";
+  return HtmlColumns({KindFigure(diagnosis), values.empty() ? "" : HtmlFigure(caption, values)}) + SiteTable(diagnosis);
 }
 
 }  // namespace qwt

@@ -232,7 +232,7 @@ std::string RunSections(const RunResult& result, const std::string& config_yaml)
   html += HtmlSection("Block by block", BlockFigures(result));
   if (result.diagnosis.has_value()) html += HtmlSection("Where the noise comes from", NoiseFigures(*result.diagnosis));
   if (!result.stages.empty()) {
-    html += HtmlSection("Time", HtmlColumns({TimeFigure(result), StageTable(result)}) + SkippedImages(result));
+    html += HtmlSection("Time", HtmlColumns({TimeFigure(result)}) + StageTable(result) + SkippedImages(result));
   }
   return html + HtmlSection("Where the figures come from", Provenance(result, config_yaml));
 }

@@ -109,8 +109,14 @@ void MarkFront(std::vector<ScatterPoint>* points) {
 namespace {
 
 // Names beside their points, where one of a few places is free; those on the front first.
-void DrawNames(Svg* svg, const ScatterChart& chart, const Scale& x, const Scale& y, double left) {
+void DrawNames(Svg* svg, const ScatterChart& chart, const Scale& x, const Scale& y, double left,
+               const std::vector<std::pair<double, double>>& front_line) {
   Occupied occupied;
+  for (size_t i = 1; i < front_line.size(); ++i) {
+    const auto& [x1, y1] = front_line[i - 1];
+    const auto& [x2, y2] = front_line[i];
+    occupied.Take({std::min(x1, x2) - 1, std::min(y1, y2) - 1, std::max(x1, x2) + 1, std::max(y1, y2) + 1});
+  }
   for (const ScatterPoint& point : chart.points) {
     const double at = x.At(point.x), height = y.At(point.y);
     occupied.Take({at - 6, height - 6, at + 6, height + 6});
@@ -134,7 +140,8 @@ void DrawNames(Svg* svg, const ScatterChart& chart, const Scale& x, const Scale&
   }
 }
 
-void DrawFront(Svg* svg, const ScatterChart& chart, const Scale& x, const Scale& y) {
+// A stair from point to point: between them nothing better is reached.
+std::vector<std::pair<double, double>> FrontLine(const ScatterChart& chart, const Scale& x, const Scale& y) {
   std::vector<const ScatterPoint*> front;
   for (const ScatterPoint& point : chart.points) {
     if (point.on_front) front.push_back(&point);
@@ -142,10 +149,10 @@ void DrawFront(Svg* svg, const ScatterChart& chart, const Scale& x, const Scale&
   std::sort(front.begin(), front.end(), [](const auto* a, const auto* b) { return a->x < b->x; });
   std::vector<std::pair<double, double>> line;
   for (const ScatterPoint* point : front) {
-    if (!line.empty()) line.emplace_back(x.At(point->x), line.back().second);  // a stair: nothing between is reached
+    if (!line.empty()) line.emplace_back(x.At(point->x), line.back().second);
     line.emplace_back(x.At(point->x), y.At(point->y));
   }
-  if (line.size() > 1) svg->Polyline(line, "#9a9a9a", 1.5, "5 3");
+  return line;
 }
 
 }  // namespace
@@ -164,14 +171,15 @@ std::string Draw(const ScatterChart& chart) {
   DrawLegend(&svg, chart.legend);
   DrawYAxis(&svg, y, chart.y.title, left, kChartWidth - 8);
   DrawXAxis(&svg, x, chart.x.title, top, bottom);
-  DrawFront(&svg, chart, x, y);
+  const std::vector<std::pair<double, double>> front_line = FrontLine(chart, x, y);
+  if (front_line.size() > 1) svg.Polyline(front_line, "#9a9a9a", 1.5, "5 3");
   for (const ScatterPoint& point : chart.points) {
     if (point.low.has_value()) DrawInterval(&svg, x.At(point.x), y.At(*point.low), y.At(*point.high), "#bdbdbd");
   }
   for (const ScatterPoint& point : chart.points) {
     svg.Mark(point.marker, x.At(point.x), y.At(point.y), 5, point.colour, point.title);
   }
-  DrawNames(&svg, chart, x, y, left);
+  DrawNames(&svg, chart, x, y, left, front_line);
   return svg.Finish();
 }
 

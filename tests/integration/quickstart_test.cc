@@ -48,8 +48,9 @@ TEST(QuickstartTest, LeavesAResultOfSchemaOneAndItsFiles) {
   }
   const json result = ResultIn(folder + "/out");
   ASSERT_TRUE(result.is_object());
-  EXPECT_THAT(Keys(result), ElementsAre("blocks", "config_sha256", "environment", "error", "evaluation", "mcnemar",
-                                        "name", "schema", "size_mb", "stages", "status"));
+  EXPECT_THAT(Keys(result),
+              ElementsAre("blocks", "config_sha256", "diagnosis", "environment", "error", "evaluation",
+                          "images_per_second", "mcnemar", "name", "schema", "size_mb", "stages", "status"));
   EXPECT_EQ(result["schema"], 1);
   EXPECT_EQ(result["name"], "quickstart");
   EXPECT_EQ(result["status"], "ok");
@@ -68,6 +69,13 @@ TEST(QuickstartTest, LeavesAResultOfSchemaOneAndItsFiles) {
     EXPECT_GT(score["top1_ci95"][1], score["top1"]);
   }
   for (const char* model : {"quantized", "compensated"}) EXPECT_GT(result["evaluation"][model]["logits_mse"], 0.01);
+  const json& diagnosis = result["diagnosis"];
+  EXPECT_EQ(diagnosis["images"], 32);
+  EXPECT_EQ(diagnosis["segments"].size(), 8u);  // stem, six blocks, head
+  EXPECT_EQ(diagnosis["sites"].size(), 76u);
+  EXPECT_GT(diagnosis["won_back"], 0);
+  EXPECT_THAT(run.out, HasSubstr("  " + diagnosis["sentence"].get<std::string>() + "\n"));
+  EXPECT_THAT(run.out, HasSubstr("images it was not fitted to."));
   ASSERT_EQ(result["mcnemar"].size(), 3u);
   EXPECT_EQ(result["mcnemar"][2]["models"], json({"quantized", "compensated"}));
   EXPECT_EQ(result["size_mb"]["quantized"], 0.305128);  // the reference's figures for this network at W3
@@ -86,7 +94,7 @@ TEST(QuickstartTest, LeavesAResultOfSchemaOneAndItsFiles) {
     EXPECT_EQ(stage["cached"], false);
     EXPECT_GT(stage["peak_bytes"], 0);
   }
-  EXPECT_THAT(stages, ElementsAre("load", "calibrate", "quantize", "fit", "evaluate"));
+  EXPECT_THAT(stages, ElementsAre("load", "calibrate", "quantize", "fit", "evaluate", "diagnose"));
   EXPECT_THAT(Keys(result["environment"]), ElementsAre("device", "libtorch", "ranks", "threads", "version"));
 }
 
@@ -124,6 +132,7 @@ TEST(QuickstartTest, ASecondRunTakesEveryStageFromTheStore) {
   const json second = ResultIn(folder + "/out");
   EXPECT_EQ(first["evaluation"], second["evaluation"]);
   EXPECT_EQ(first["blocks"], second["blocks"]);
+  EXPECT_EQ(first["diagnosis"], second["diagnosis"]);
   for (const json& stage : second["stages"]) EXPECT_EQ(stage["cached"], stage["name"] != "load") << stage;
 }
 

@@ -39,7 +39,7 @@ TEST(RanksTest, AnyNumberOfRanksGivesTheSameBits) {
   const std::string one = TestFolder("ranks1");
   RunInto(one, 1);
   const auto expected = Entries(one + "/store");
-  ASSERT_EQ(expected.size(), 11u);  // scales, weights, six blocks, three evaluations
+  ASSERT_EQ(expected.size(), 12u);  // scales, weights, six blocks, three evaluations, the diagnosis
   for (int ranks : {2, 3}) {
     const std::string folder = TestFolder("ranks" + std::to_string(ranks));
     RunInto(folder, ranks);
@@ -52,6 +52,7 @@ TEST(RanksTest, AnyNumberOfRanksGivesTheSameBits) {
     }
     EXPECT_EQ(ResultIn(one + "/out")["evaluation"], ResultIn(folder + "/out")["evaluation"]);
     EXPECT_EQ(ResultIn(one + "/out")["blocks"], ResultIn(folder + "/out")["blocks"]);
+    EXPECT_EQ(ResultIn(one + "/out")["diagnosis"], ResultIn(folder + "/out")["diagnosis"]);
     EXPECT_TRUE(ResultIn(folder + "/out")["blocks"][5]["held_out_r2"].is_number());
   }
 }
