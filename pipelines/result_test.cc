@@ -122,9 +122,10 @@ TEST(ResultTest, ComesBackFromJson) {
 TEST(ResultTest, WhatIsNoResultIsRefused) {
   EXPECT_EQ(ResultFromJson(R"({"schema": 2})").status(),
             absl::DataLossError("a result of schema 2; this program reads 1"));
-  EXPECT_THAT(ResultFromJson("{").status().message(), testing::StartsWith("no run's result: "));
+  EXPECT_THAT(std::string(ResultFromJson("{").status().message()), testing::StartsWith("no run's result: "));
   EXPECT_EQ(ResultFromJson("[]").status().code(), absl::StatusCode::kDataLoss);
-  EXPECT_THAT(ResultFromJson(R"({"schema": 1, "name": "x"})").status().message(), HasSubstr("key 'status' not found"));
+  EXPECT_THAT(std::string(ResultFromJson(R"({"schema": 1, "name": "x"})").status().message()),
+              HasSubstr("key 'status' not found"));
 }
 
 TEST(ResultTest, PageShowsTheDiagnosis) {
