@@ -25,7 +25,8 @@ struct ScaleCandidate {
 };
 
 // Const and thread safe. x: float32, any shape; per channel, site.spec.channel_dim has as many elements as site.scale.
-// Apply and Positions run where x lies, on the CPU or a GPU, and the site's tensors lie there too; all else is for the CPU.
+// Apply and Positions run where x lies, on the CPU or a GPU, and the site's tensors lie there too; all else is for the
+// CPU.
 class Quantizer {
  public:
   virtual ~Quantizer() = default;
