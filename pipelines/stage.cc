@@ -106,7 +106,8 @@ ImageList PlanImages(Planning& planning, const ImageChoice& choice, const std::s
   }
   if (*dataset == nullptr) return images;  // reported when it was opened first
   images.dataset = *dataset;
-  auto indices = SelectImages(*images.dataset, choice.count, choice.order, planning.request.seed);
+  const int64_t count = choice.or_all ? std::min(choice.count, images.dataset->size()) : choice.count;
+  auto indices = SelectImages(*images.dataset, count, choice.order, planning.request.seed);
   if (!indices.ok()) {
     problems->Add(options.Where("images"), std::string(indices.status().message()));
     return images;

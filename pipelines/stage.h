@@ -106,6 +106,7 @@ struct ImageChoice {
   int64_t count;
   Order order;
   Transform transform;
+  bool or_all = false;  // all there are where they are fewer than `count`; else that is a problem
 };
 // Opens (once) the split of the request's dataset and lists the images. `section` is whose option `images` is to blame
 // where there are too few.

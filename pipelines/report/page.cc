@@ -15,7 +15,7 @@ h2 { font-size: 1.2rem; margin: 2.4rem 0 .6rem; padding-top: .7rem; border-top: 
 p { margin: .5rem 0; max-width: 46rem; }
 a { color: #0072b2; }
 .sub { color: #5f5f5f; margin-top: .2rem; }
-.lead { font-size: 1.05rem; }
+.lead { font-size: 1.05rem; max-width: 54rem; }
 .failed { color: #a40000; font-weight: 600; }
 .cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(9.5rem, 1fr)); gap: .7rem; margin: 1.1rem 0; }
 .card { border: 1px solid #e2e2e2; border-left: 5px solid; border-radius: 5px; padding: .5rem .8rem; }
@@ -26,7 +26,7 @@ a { color: #0072b2; }
 .columns > figure { max-width: 32rem; }
 figure { margin: 0; break-inside: avoid; }
 figcaption { color: #444; font-size: .92rem; margin-bottom: .4rem; }
-svg { display: block; width: 100%; height: auto; font-family: system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; font-size: 12px; overflow: visible; }
+svg { display: block; width: 100%; height: auto; font-family: system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; font-size: 12px; fill: #222; overflow: visible; }
 .scroll { overflow-x: auto; margin: .6rem 0; }
 table { border-collapse: collapse; width: 100%; font-size: .93rem; }
 th, td { padding: .3rem .55rem; text-align: right; border-bottom: 1px solid #e2e2e2; font-variant-numeric: tabular-nums; white-space: nowrap; }

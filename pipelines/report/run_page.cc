@@ -24,8 +24,6 @@ const ModelScore* ScoreOf(const RunResult& result, const std::string& model) {
   return score == result.scores.end() ? nullptr : &score->second;
 }
 
-std::string Points(double difference) { return absl::StrFormat("%+.2f points", difference); }
-
 std::string Cards(const RunResult& result) {
   std::vector<HtmlCard> cards;
   const ModelScore* reference = ScoreOf(result, "float");
@@ -35,7 +33,8 @@ std::string Cards(const RunResult& result) {
     std::string remark = "top-1";
     const ModelScore* before = model == "compensated" ? ScoreOf(result, "quantized") : reference;
     if (before != nullptr && before != &score) {
-      remark = absl::StrCat(Points(score.top1 - before->top1), " to ", model == "compensated" ? "quantised" : "float");
+      remark =
+          absl::StrFormat("%+.2f to %s", score.top1 - before->top1, model == "compensated" ? "quantised" : "float");
     }
     if (const auto size = SizeOf(result, model)) absl::StrAppend(&remark, ", ", Megabytes(*size));
     cards.push_back({style.name, absl::StrFormat("%.2f %%", score.top1), remark, style.colour});
@@ -125,7 +124,7 @@ std::string ModelTable(const RunResult& result) {
 
 std::string ComparisonTable(const RunResult& result) {
   if (result.comparisons.empty()) return "";
-  ResultTable table{{{"images that only one gets right", false}, {"first"}, {"second"}, {"McNemar's p"}}, {}};
+  ResultTable table{{{"only one is right", false}, {"the first"}, {"the second"}, {"McNemar's p"}}, {}};
   for (const Comparison& comparison : result.comparisons) {
     table.rows.push_back({{absl::StrCat(StyleOf(comparison.first).name, ", ", StyleOf(comparison.second).name)},
                           {absl::StrCat(comparison.only_first)},
@@ -226,8 +225,8 @@ std::string RunSummary(const RunResult& result) {
 std::string RunSections(const RunResult& result, const std::string& config_yaml) {
   std::string html;
   if (!result.models.empty()) {
-    html += HtmlSection("Accuracy", HtmlColumns({AccuracyFigure(result), SizeFigure(result)}) + ModelTable(result) +
-                                        ComparisonTable(result));
+    const std::string beside = absl::StrCat("<div>", AccuracyFigure(result), ComparisonTable(result), "</div>");
+    html += HtmlSection("Accuracy", HtmlColumns({beside, SizeFigure(result)}) + ModelTable(result));
   }
   html += HtmlSection("Block by block", BlockFigures(result));
   if (result.diagnosis.has_value()) html += HtmlSection("Where the noise comes from", NoiseFigures(*result.diagnosis));

@@ -163,7 +163,7 @@ std::string Draw(const ScatterChart& chart) {
     xs.push_back(point.x);
     for (double value : {point.y, point.low.value_or(point.y), point.high.value_or(point.y)}) ys.push_back(value);
   }
-  const double top = LegendHeight(chart.legend) + 28, bottom = top + kPlotHeight + 40;
+  const double top = LegendHeight(chart.legend) + 28, bottom = top + kPlotHeight;
   const Scale y = ScaleOver(ys, bottom, top, chart.y.log);
   const double left = YAxisWidth(y);
   const Scale x = ScaleOver(xs, left, kChartWidth - 8, chart.x.log, 0.12);

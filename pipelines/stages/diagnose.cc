@@ -21,9 +21,10 @@ class DiagnoseStage : public Stage {
   PlannedStage Plan(Planning& planning, Problems* problems) const override {
     PlannedStage plan;
     // At random: the first or last images of many data sets are all of one class.
-    plan.images = PlanImages(
-        planning, {Split::kEval, planning.request.Of("diagnose").Int("images"), Order::kRandom, Transform::kEval},
-        "diagnose", problems);
+    plan.images = PlanImages(planning,
+                             {Split::kEval, planning.request.Of("diagnose").Int("images"), Order::kRandom,
+                              Transform::kEval, /*or_all=*/true},
+                             "diagnose", problems);
     std::vector<std::string> needs = {kQuantized};
     if (planning.made.count(kCompensation)) needs.push_back(kCompensation);
     plan.keys = {StageKey("diagnose", 1, planning, {}, needs, &plan.images)};
@@ -56,10 +57,12 @@ class DiagnoseStage : public Stage {
 };
 
 Schema DiagnoseSchema() {
-  return {
-      {Option::Int("images", "How many images of the evaluation split, drawn by the seed; none of them was fitted to.")
-           .Range(1, 4096)
-           .Default("32")}};
+  return {{Option::Int("images",
+                       "How many images of the evaluation split, drawn by the seed (all, where it has fewer); none of "
+                       "them was fitted "
+                       "to.")
+               .Range(1, 4096)
+               .Default("32")}};
 }
 
 const bool registered = StageRegistry::Get().Register(
