@@ -65,15 +65,18 @@ std::string Draw(const HeatChart& chart) {
 }
 
 std::string Draw(const GridChart& chart) {
-  constexpr double kWidth = 200, kTop = 36, kBottom = 120, kHeight = 140, kSmall = 11;
+  constexpr double kWidth = 200, kTop = 50, kBottom = 134, kHeight = 154, kSmall = 11;
   const Scale x{chart.low, chart.high, 2, kWidth - 2};
   const int64_t most =
       chart.counts.empty() ? 1 : std::max<int64_t>(1, *std::max_element(chart.counts.begin(), chart.counts.end()));
   const Scale y{0, static_cast<double>(most), kBottom, kTop};
   Svg svg(kWidth, kHeight, chart.label);
-  const std::string title = Shortened(chart.title, kSmall, kWidth - 4);
-  svg.Text(2, 12, "start", title, kInk, kSmall, title == chart.title ? "" : chart.title);
-  svg.Text(2, 27, "start", chart.subtitle, kGrey, kSmall);
+  double line = 12;
+  for (const std::string& text : {chart.title, chart.subtitle, chart.remark}) {
+    const std::string shown = Shortened(text, kSmall, kWidth - 4);
+    svg.Text(2, line, "start", shown, line == 12 ? kInk : kGrey, kSmall, shown == text ? "" : text);
+    line += 14;
+  }
   if (!chart.all_codes && !chart.grid.empty()) {
     svg.Rect(x.At(chart.grid.front()), kTop, x.At(chart.grid.back()) - x.At(chart.grid.front()), kBottom - kTop,
              "#f3e9dc");

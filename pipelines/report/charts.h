@@ -118,8 +118,8 @@ std::string Draw(const HeatChart& chart);
 
 // A histogram of values with lines at the codes they may become; half as wide as the other charts.
 struct GridChart {
-  std::string label, title, subtitle;
-  double low = 0, high = 0;  // outer edges of the bins
+  std::string label, title, subtitle, remark;  // a line each above the drawing
+  double low = 0, high = 0;                    // outer edges of the bins
   std::vector<int64_t> counts;
   std::vector<double> grid;         // positions of the codes, increasing
   std::vector<std::string> values;  // what they stand for, written under the first and last and where there is room

@@ -46,6 +46,7 @@ TEST(SvgTest, TextIsEscapedAndShortenedByCharacters) {
   EXPECT_EQ(EscapeHtml("<a & 'b' \"c\">"), "&lt;a &amp; &#39;b&#39; &quot;c&quot;&gt;");
   EXPECT_EQ(Shortened("short", 10, 100), "short");
   EXPECT_EQ(Shortened("ééééé", 10, 18), "éé…");
+  EXPECT_EQ(Shortened("layers.0.blocks.0", 12, TextWidth("layers.0.blocks.0", 12) + 8.1 - 8.1), "layers.0.blocks.0");
   EXPECT_EQ(TextWidth("éé", 10), TextWidth("ee", 10));
 }
 
@@ -100,7 +101,7 @@ TEST(ChartsTest, BarsHeatAndGrid) {
   const HeatChart heat{"", "block", {"0", "1"}, {{"run", {0.25, std::nullopt}}}, 2};
   EXPECT_EQ(Count(Draw(heat), "<rect"), 1);
   EXPECT_THAT(Draw(heat), HasSubstr("<title>run, 0: 0.25</title>"));
-  GridChart grid{"", "site", "14 dB", -1, 4, {0, 5, 1, 0}, {0, 1, 2, 3}, {"-1", "0", "1", "2"}};
+  GridChart grid{"", "kind", "in blocks.0", "14 dB", -1, 4, {0, 5, 1, 0}, {0, 1, 2, 3}, {"-1", "0", "1", "2"}};
   const std::string svg = Draw(grid);
   EXPECT_EQ(Count(svg, "<rect"), 2) << "bins without a value are not drawn";
   EXPECT_EQ(Count(svg, "stroke='#d55e00'"), 4) << "a line for each code";

@@ -23,7 +23,7 @@ a { color: #0072b2; }
 .card span { color: #5f5f5f; font-size: .87rem; }
 .columns { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 24rem), 1fr)); gap: 1.4rem 2rem; align-items: start; }
 .multiples { display: grid; grid-template-columns: repeat(auto-fill, minmax(9.4rem, 1fr)); gap: .9rem 1.1rem; }
-.columns > figure { max-width: 32rem; }
+.columns > * { max-width: 32rem; min-width: 0; }
 figure { margin: 0; break-inside: avoid; }
 figcaption { color: #444; font-size: .92rem; margin-bottom: .4rem; }
 svg { display: block; width: 100%; height: auto; font-family: system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; font-size: 12px; fill: #222; overflow: visible; }

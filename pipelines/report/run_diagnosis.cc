@@ -121,9 +121,10 @@ std::string GridFigure(const SiteNoise& site) {
   const GridHistogram& histogram = *site.histogram;
   GridChart chart;
   chart.label = absl::StrCat("Values of ", site.site);
-  chart.title = site.site;
-  chart.subtitle = absl::StrFormat("%s dB, %d bits", Decibels(site.sqnr_db), site.bits);
-  if (site.clipped > 0) absl::StrAppendFormat(&chart.subtitle, ", %.2g %% cut", 100 * site.clipped);
+  chart.title = site.kind;
+  chart.subtitle = absl::StrCat("in ", site.segment);
+  chart.remark = absl::StrFormat("%s dB, %d bits", Decibels(site.sqnr_db), site.bits);
+  if (site.clipped > 0) absl::StrAppendFormat(&chart.remark, ", %.2g %% cut", 100 * site.clipped);
   chart.low = histogram.low;
   chart.high = histogram.high;
   chart.counts = histogram.counts;
@@ -163,8 +164,10 @@ std::string BlockFigures(const RunResult& result) {
 
 std::string NoiseFigures(const Diagnosis& diagnosis) {
   std::vector<std::string> figures;
-  for (const SiteNoise& site : diagnosis.sites) {
-    if (site.histogram.has_value()) figures.push_back(GridFigure(site));
+  for (const bool weights : {false, true}) {
+    for (const SiteNoise& site : diagnosis.sites) {
+      if (site.histogram.has_value() && site.weight == weights) figures.push_back(GridFigure(site));
+    }
   }
   const std::string values = HtmlMultiples(figures);
   const std::string caption =

@@ -30,7 +30,8 @@ double TextWidth(const std::string& text, double size) {
 }
 
 std::string Shortened(const std::string& text, double size, double width) {
-  if (TextWidth(text, size) <= width) return text;
+  constexpr double kRounding = 1e-6;  // of widths that were added and taken off again
+  if (TextWidth(text, size) <= width + kRounding) return text;
   std::string shorter = text;
   do {
     while (!shorter.empty() && !StartsCharacter(shorter.back())) shorter.pop_back();
