@@ -10,6 +10,7 @@
 #include "ATen/ops/bincount.h"
 #include "ATen/ops/stack.h"
 #include "ATen/ops/zeros.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "core/base/status.h"
@@ -262,6 +263,16 @@ void KeepShownHistograms(std::vector<SiteNoise>* sites) {
   }
 }
 
+// The name within a block. Stem and head go without their names in those of their nodes; so that "conv1.input" there is
+// not taken for a block's, they are put before the name's end: "stem.conv1.input".
+std::string KindOf(const std::string& site, const std::string& segment) {
+  const std::string prefix = segment + ".";
+  if (segment != "stem" && segment != "head") return std::string(absl::StripPrefix(site, prefix));
+  if (absl::StartsWith(site, prefix)) return site;
+  const size_t operand = site.rfind('.'), node = site.rfind('.', operand - 1);
+  return absl::StrCat(prefix, node == std::string::npos ? site : site.substr(node + 1));
+}
+
 absl::StatusOr<std::vector<SiteNoise>> Sites(const QuantizedModel& model, const Diagnoser& diagnoser, const Sums& sums,
                                              int threads) {
   std::map<std::string, std::string> segment_of;  // by node
@@ -285,8 +296,7 @@ absl::StatusOr<std::vector<SiteNoise>> Sites(const QuantizedModel& model, const 
     }
     sites[i].weight = site.role == SiteRole::kWeight;
     sites[i].segment = segment_of.at(site.node->name);
-    const bool whole = site.at_border || sites[i].segment == "stem" || sites[i].segment == "head";
-    sites[i].kind = whole ? site.name : std::string(absl::StripPrefix(site.name, sites[i].segment + "."));
+    sites[i].kind = KindOf(site.name, sites[i].segment);
     return absl::OkStatus();
   }));
   KeepShownHistograms(&sites);

@@ -117,6 +117,7 @@ TEST_F(DiagnosisTest, EverySiteOfThePlanHasItsNoise) {
   EXPECT_EQ(SiteOf(diagnosis, "blocks.1.mlp.fc2.input").segment, "blocks.1");
   EXPECT_EQ(SiteOf(diagnosis, "blocks.1.mlp.fc2.input").kind, "mlp.fc2.input");
   EXPECT_EQ(SiteOf(diagnosis, "head.weight").kind, "head.weight");
+  EXPECT_EQ(SiteOf(diagnosis, "patch_embed.proj.input").kind, "stem.proj.input");
   EXPECT_TRUE(SiteOf(diagnosis, "head.weight").weight);
 }
 
