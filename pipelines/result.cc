@@ -148,16 +148,19 @@ void AddValues(const Values& values, RunResult* result) {
 
 std::string ResultToJson(const RunResult& result) {
   using Json = nlohmann::ordered_json;
-  Json json = {{"schema", 1},
-               {"name", result.name},
-               {"status", result.status.ok() ? "ok" : "failed"},
-               {"error", result.status.ok() ? Json(nullptr) : Json(std::string(result.status.message()))},
-               {"config_sha256", result.config_sha256},
-               {"evaluation", Json::object()},
-               {"mcnemar", Json::array()},
-               {"size_mb", Json::object()},
-               {"blocks", Json::array()},
-               {"stages", Json::array()}};
+  Json json = {
+      {"schema", 1},
+      {"name", result.name},
+      {"status", result.status.ok() ? "ok" : "failed"},
+      {"error", result.status.ok() ? Json(nullptr) : Json(std::string(result.status.message()))},
+      {"error_code", result.status.ok() ? Json(nullptr) : Json(absl::StatusCodeToString(result.status.code()))},
+      {"config_sha256", result.config_sha256},
+      {"plan_sha256", result.plan_sha256},
+      {"evaluation", Json::object()},
+      {"mcnemar", Json::array()},
+      {"size_mb", Json::object()},
+      {"blocks", Json::array()},
+      {"stages", Json::array()}};
   for (const std::string& model : result.models) {
     json["evaluation"][model] = ScoreToJson(result.scores.at(model));
   }
@@ -173,6 +176,7 @@ std::string ResultToJson(const RunResult& result) {
                               {"seconds", Rounded(stage.seconds, 3)},
                               {"cached", stage.cached},
                               {"images", stage.images},
+                              {"forward_images", stage.forward_images},
                               {"images_per_second", stage.seconds > 0 ? Rounded(stage.images / stage.seconds, 1) : 0.0},
                               {"peak_bytes", stage.peak_bytes}});
     if (stage.gpu_peak_bytes > 0) json["stages"].back()["gpu_peak_bytes"] = stage.gpu_peak_bytes;
