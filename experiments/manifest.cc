@@ -13,176 +13,17 @@
 #include "core/base/status.h"
 #include "core/base/strings.h"
 #include "core/config/settings.h"
+#include "experiments/manifest_axes.h"
 #include "pipelines/home.h"
 
 namespace qwt {
 namespace {
 
-constexpr char kBase[] = "base", kSeed[] = "seed", kName[] = "name";
-constexpr size_t kMostRuns = 10000;
-
-// What one run takes of an axis section: values by key path.
-using Choice = std::vector<Setting>;
-// The choices of an axis, of which each run takes one.
-using Axis = std::vector<Choice>;
+constexpr char kName[] = "name";
 
 const std::map<std::string, std::string>& Variables() {
   static const auto* variables = new std::map<std::string, std::string>{{kHomeVariable, HomeFolder()}};
   return *variables;
-}
-
-bool CheckKey(const std::string& key, const ConfigNode& value, Problems* problems) {
-  const std::vector<std::string> parts = absl::StrSplit(key, '.');
-  if (std::any_of(parts.begin(), parts.end(), [](const std::string& part) { return part.empty(); })) {
-    problems->Add(value.Where(), absl::StrCat("'", key, "' must be a key path, as quantize.weight_bits"));
-    return false;
-  }
-  if (key == kName) {
-    problems->Add(value.Where(), "runs are named by run_name, not by an axis");
-    return false;
-  }
-  if (parts[0] == kBase && (parts.size() > 1 || value.kind() != ConfigNode::Kind::kScalar || value.scalar().empty())) {
-    problems->Add(value.Where(), "must be the path of a config");
-    return false;
-  }
-  return true;
-}
-
-// Whether the node is a list with something in it.
-bool CheckList(const ConfigNode& node, const std::string& of, Problems* problems) {
-  if (node.kind() == ConfigNode::Kind::kList && !node.list().empty()) return true;
-  problems->Add(node.Where(), absl::StrCat("must be a list of ", of));
-  return false;
-}
-
-bool CheckMap(const ConfigNode& node, const std::string& of, Problems* problems) {
-  if (node.kind() == ConfigNode::Kind::kMap && !node.map().empty()) return true;
-  problems->Add(node.Where(), absl::StrCat("must be a map of ", of));
-  return false;
-}
-
-Axis AxisOf(const std::string& key, const ConfigNode& values, Problems* problems) {
-  Axis axis;
-  if (!CheckList(values, "values", problems)) return axis;
-  for (const ConfigNode& value : values.list()) {
-    if (CheckKey(key, value, problems)) axis.push_back({{key, value}});
-  }
-  return axis;
-}
-
-void ReadGrid(const ConfigNode& node, std::vector<Axis>* axes, Problems* problems) {
-  if (!CheckMap(node, "key paths to lists of values", problems)) return;
-  for (const auto& [key, values] : node.map()) axes->push_back(AxisOf(key, values, problems));
-}
-
-Choice ChoiceOf(const ConfigNode& entry, Problems* problems) {
-  Choice choice;
-  if (!CheckMap(entry, "key paths to values", problems)) return choice;
-  for (const auto& [key, value] : entry.map()) {
-    if (CheckKey(key, value, problems)) choice.push_back({key, value});
-  }
-  return choice;
-}
-
-void ReadList(const ConfigNode& node, std::vector<Axis>* axes, Problems* problems) {
-  if (!CheckList(node, "maps of key paths to values", problems)) return;
-  Axis axis;
-  for (const ConfigNode& entry : node.list()) axis.push_back(ChoiceOf(entry, problems));
-  axes->push_back(std::move(axis));
-}
-
-void ReadZip(const ConfigNode& node, std::vector<Axis>* axes, Problems* problems) {
-  if (!CheckMap(node, "key paths to lists of values, all as long", problems)) return;
-  Axis zipped;
-  for (const auto& [key, values] : node.map()) {
-    const Axis axis = AxisOf(key, values, problems);
-    if (zipped.empty()) zipped.resize(axis.size());
-    if (axis.size() != zipped.size()) {
-      problems->Add(values.Where(), absl::StrCat("has ", axis.size(), " values where '", node.map()[0].first, "' has ",
-                                                 zipped.size(), "; lists of zip must be as long as each other"));
-      continue;
-    }
-    for (size_t i = 0; i < axis.size(); ++i) zipped[i].push_back(axis[i][0]);
-  }
-  axes->push_back(std::move(zipped));
-}
-
-// The sections of a manifest that say what the runs are, by name.
-using Reader = void (*)(const ConfigNode&, std::vector<Axis>*, Problems*);
-const std::map<std::string, Reader>& AxisReaders() {
-  static const auto* readers = new std::map<std::string, Reader>{
-      {"grid", ReadGrid},
-      {"list", ReadList},
-      {"zip", ReadZip},
-      {"seeds", [](const ConfigNode& node, std::vector<Axis>* axes, Problems* problems) {
-         axes->push_back(AxisOf(kSeed, node, problems));
-       }}};
-  return *readers;
-}
-
-// The key paths that axes set, in order; a problem where two axes set the same.
-std::vector<std::string> KeysOf(const std::vector<Axis>& axes, Problems* problems) {
-  std::vector<std::string> keys;
-  std::map<std::string, size_t> set_by;
-  for (size_t i = 0; i < axes.size(); ++i) {
-    for (const Choice& choice : axes[i]) {
-      for (const Setting& setting : choice) {
-        const auto [known, added] = set_by.try_emplace(setting.key, i);
-        if (added) keys.push_back(setting.key);
-        if (known->second == i) continue;
-        problems->Add(setting.value.Where(), absl::StrCat("'", setting.key, "' is set by another axis already"));
-        known->second = i;  // once said
-      }
-    }
-  }
-  return keys;
-}
-
-std::vector<Choice> Product(const std::vector<Axis>& axes) {
-  std::vector<Choice> product = {{}};
-  for (const Axis& axis : axes) {
-    std::vector<Choice> longer;
-    for (const Choice& start : product) {
-      for (const Choice& choice : axis) {
-        if (longer.size() > kMostRuns) return longer;
-        longer.push_back(start);
-        longer.back().insert(longer.back().end(), choice.begin(), choice.end());
-      }
-    }
-    product = std::move(longer);
-  }
-  return product;
-}
-
-const ConfigNode* ValueIn(const Choice& choice, const std::string& key) {
-  const auto found =
-      std::find_if(choice.begin(), choice.end(), [&](const auto& setting) { return setting.key == key; });
-  return found == choice.end() ? nullptr : &found->value;
-}
-
-void Exclude(const ConfigNode& node, const std::vector<std::string>& keys, std::vector<Choice>* choices,
-             Problems* problems) {
-  if (!CheckList(node, "maps of key paths to values", problems)) return;
-  for (const ConfigNode& entry : node.list()) {
-    const size_t problems_before = problems->lines().size();
-    if (!CheckMap(entry, "key paths to values", problems)) continue;
-    for (const auto& [key, value] : entry.map()) {
-      if (std::find(keys.begin(), keys.end(), key) != keys.end()) continue;
-      problems->Add(value.Where(), absl::StrCat("'", key, "' is no axis", DidYouMean(key, keys),
-                                                "; there are: ", absl::StrJoin(keys, ", ")));
-    }
-    if (problems->lines().size() != problems_before) continue;
-    const size_t before = choices->size();
-    choices->erase(std::remove_if(choices->begin(), choices->end(),
-                                  [&](const Choice& choice) {
-                                    return std::all_of(entry.map().begin(), entry.map().end(), [&](const auto& wanted) {
-                                      const ConfigNode* value = ValueIn(choice, wanted.first);
-                                      return value != nullptr && value->ToYaml() == wanted.second.ToYaml();
-                                    });
-                                  }),
-                   choices->end());
-    if (choices->size() == before) problems->Add(entry.Where(), "excludes nothing: no run has these values");
-  }
 }
 
 std::string SafeName(std::string text) {
@@ -193,7 +34,7 @@ std::string SafeName(std::string text) {
 }
 
 std::string AxisText(const Setting& setting) {
-  if (setting.key != kBase) return ValueText(setting.value);
+  if (setting.key != kBaseKey) return ValueText(setting.value);
   return std::filesystem::path(setting.value.scalar()).stem().string();
 }
 
@@ -239,9 +80,31 @@ std::string DefaultName(const std::string& manifest, const std::vector<Axis>& ax
     const auto varies = [&](const Axis& axis) { return axis.size() > 1 && ValueIn(axis[0], setting.key) != nullptr; };
     if (std::none_of(axes.begin(), axes.end(), varies)) continue;
     const std::vector<std::string> keys = absl::StrSplit(setting.key, '.');
-    parts.push_back(absl::StrCat(setting.key == kBase ? "" : keys.back(), AxisText(setting)));
+    parts.push_back(absl::StrCat(setting.key == kBaseKey ? "" : keys.back(), AxisText(setting)));
   }
   return SafeName(parts.empty() ? manifest : absl::StrJoin(parts, "_"));
+}
+
+// Takes from the axes what is the same in all runs that set it, where the others still tell the runs apart.
+void KeepTellingAxes(Manifest* manifest) {
+  std::map<std::string, std::set<std::string>> values;
+  for (const ManifestRun& run : manifest->runs) {
+    for (const auto& [key, value] : run.axes) values[key].insert(value);
+  }
+  const auto tells = [&](const std::string& key) { return values[key].size() > 1; };
+  std::set<std::vector<std::pair<std::string, std::string>>> different;
+  std::vector<ManifestRun> runs = manifest->runs;
+  for (ManifestRun& run : runs) {
+    run.axes.erase(
+        std::remove_if(run.axes.begin(), run.axes.end(), [&](const auto& axis) { return !tells(axis.first); }),
+        run.axes.end());
+    different.insert(run.axes);
+  }
+  if (different.size() != runs.size()) return;
+  manifest->runs = std::move(runs);
+  manifest->axes.erase(
+      std::remove_if(manifest->axes.begin(), manifest->axes.end(), [&](const auto& key) { return !tells(key); }),
+      manifest->axes.end());
 }
 
 class Reading {
@@ -263,29 +126,34 @@ class Reading {
       return problems_->ToStatus();
     }
     if (exclude_ != nullptr) Exclude(*exclude_, keys, &choices, problems_);
-    if (choices.empty()) problems_->Add(root_.location(), "has no run");
+    if (choices.empty() && problems_->empty()) problems_->Add(root_.location(), "has no run");
     Manifest manifest;
     manifest.name = name_;
     manifest.axes = keys;
     for (const Choice& choice : choices) AddRun(choice, &manifest);
+    KeepTellingAxes(&manifest);
     return manifest;
   }
 
  private:
   void ReadSections() {
-    std::vector<std::string> known = {kName, kBase, "run_name", "exclude"};
+    std::vector<std::string> known = {kName, kBaseKey, "run_name", "set", "exclude"};
     for (const auto& [section, reader] : AxisReaders()) known.push_back(section);
     for (const auto& [key, node] : root_.map()) {
       if (const auto reader = AxisReaders().find(key); reader != AxisReaders().end()) {
         reader->second(node, &axes_, problems_);
       } else if (key == "exclude") {
         exclude_ = &node;
+      } else if (key == "set") {
+        set_ = ChoiceOf(node, problems_);
+        if (ValueIn(set_, kBaseKey) != nullptr)
+          problems_->Add(node.Where(), "cannot hold base, which stands by itself");
       } else if (key == kName) {
         if (IsText(node)) name_ = SafeName(node.scalar());
       } else if (key == "run_name") {
         if (IsText(node)) run_name_ = &node;
-      } else if (key == kBase) {
-        if (CheckKey(kBase, node, problems_)) base_ = &node;
+      } else if (key == kBaseKey) {
+        if (CheckKey(kBaseKey, node, problems_)) base_ = &node;
       } else {
         problems_->Add(node.Where(), absl::StrCat("unknown key", DidYouMean(key, known),
                                                   "; there are: ", absl::StrJoin(known, ", ")));
@@ -301,17 +169,17 @@ class Reading {
   }
 
   void AddRun(const Choice& choice, Manifest* manifest) {
-    const ConfigNode* base = ValueIn(choice, kBase);
+    const ConfigNode* base = ValueIn(choice, kBaseKey);
     if (base == nullptr) base = base_;
     if (base == nullptr) {
-      if (root_.Find(kBase) == nullptr) AddOnce(root_.location(), "a run has no config to start from; give base");
+      if (root_.Find(kBaseKey) == nullptr) AddOnce(root_.location(), "a run has no config to start from; give base");
       return;
     }
-    std::vector<Setting> settings;
+    std::vector<Setting> settings = set_;
     ManifestRun run;
     for (const Setting& setting : choice) {
       run.axes.emplace_back(setting.key, AxisText(setting));
-      if (setting.key != kBase) settings.push_back(setting);
+      if (setting.key != kBaseKey) settings.push_back(setting);
     }
     if (!Load(*base, settings, overrides_, &run.config)) return;
     const size_t problems_before = problems_->lines().size();
@@ -366,6 +234,7 @@ class Reading {
   std::string name_;
   const ConfigNode *base_ = nullptr, *run_name_ = nullptr, *exclude_ = nullptr;  // in root_
   std::vector<Axis> axes_;
+  Choice set_;
   std::set<std::string> said_, names_;
 };
 

@@ -6,11 +6,12 @@
 //   list: [{base: a.yaml, fit.images: 64}, {base: b.yaml}]           # each entry as it is
 //   zip: {evaluate.images: [100, 200], fit.images: [64, 128]}        # the first of each, the second of each, …
 //   seeds: [0, 1]
+//   set: {evaluate.images: 1000}                                     # of every run
 //   exclude: [{quantize.weight_bits: 8, fit.ridge: 1}]
 //   run_name: "{model.name}_w{quantize.weight_bits}"                 # values of the run's config
 //
 // The runs are the product of what is given of grid, list, zip and seeds, the first in the file varying slowest, less
-// the combinations that an entry of exclude matches.
+// the combinations that an entry of exclude matches. What an axis sets goes over set, and both over the base config.
 #pragma once
 
 #include <string>
@@ -25,12 +26,14 @@ namespace qwt {
 struct ManifestRun {
   std::string name;  // of the run and its folder: letters, digits and . _ + = -
   ConfigNode config;
-  std::vector<std::pair<std::string, std::string>> axes;  // key path and value as text, those that the run sets
+  std::vector<std::pair<std::string, std::string>> axes;  // key path and value as text: of Manifest::axes what it sets
 };
 
 struct Manifest {
   std::string name;
-  std::vector<std::string> axes;  // key paths in order
+  // Key paths, in order, that tell the runs apart: those with different values in some of them or, where these are not
+  // enough, all that any run sets.
+  std::vector<std::string> axes;
   std::vector<ManifestRun> runs;  // names differ
 };
 

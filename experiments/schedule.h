@@ -13,8 +13,8 @@ namespace qwt {
 
 // A run as its schedule sees it.
 struct Job {
-  std::vector<std::string> keys;    // of all it makes, as hashes
-  std::vector<std::string> shared;  // of what others can use and it may store
+  std::vector<std::string> keys;         // of all it makes, as hashes
+  std::vector<std::string> shared = {};  // of what others can use and it may store
   int64_t memory_bytes = 0;
 };
 
