@@ -48,10 +48,10 @@ class BlockFit {
   virtual absl::Status Reduce(Communicator& comm) = 0;
   virtual absl::StatusOr<BlockSolution> Solve() const = 0;
 
-  // After Reduce: all that Solve needs of the images, float64, where they lay. Another fit of the same block, whose
-  // compensator has the same SumsText(), solves the same from them to the last bit.
+  // All that Solve needs of the images, float64, where they lay. Another fit of the same block, whose compensator has
+  // the same SumsText(), solves the same from them to the last bit.
   virtual TensorMap Sums() const = 0;
-  // In place of Accumulate and Reduce. DataLoss where these are not the sums of such a block.
+  // In place of Accumulate and Reduce, of what Sums() gave. DataLoss where these are not the sums of such a block.
   virtual absl::Status Restore(const TensorMap& sums) = 0;
 };
 

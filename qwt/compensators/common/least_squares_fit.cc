@@ -145,8 +145,8 @@ class LeastSquaresFit : public BlockFit {
         index_(index),
         options_(options),
         layer_(std::move(layer)),
-        fitted_(std::make_unique<LayerSums>(layer_)),
-        held_out_(std::make_unique<LayerSums>(layer_)) {}
+        fitted_(layer_),
+        held_out_(layer_) {}
 
   absl::Status Accumulate(int64_t first_image, const at::Tensor& x, const at::Tensor& y_float,
                           const at::Tensor& y_quant) override {
@@ -156,38 +156,32 @@ class LeastSquaresFit : public BlockFit {
       for (int64_t i = 0; i < x.size(0); ++i) (options_.HeldOut(first_image + i) ? held_out : fitted).push_back(i);
       // All of a batch or nothing of it: where there is no memory for it, it comes again in parts.
       LayerSums::Terms fitted_terms, held_out_terms;
-      if (!fitted.empty()) fitted_terms = fitted_->TermsOf(Select(x, fitted), Select(residual, fitted));
-      if (!held_out.empty()) held_out_terms = held_out_->TermsOf(Select(x, held_out), Select(residual, held_out));
-      fitted_->Add(fitted_terms);
-      held_out_->Add(held_out_terms);
+      if (!fitted.empty()) fitted_terms = fitted_.TermsOf(Select(x, fitted), Select(residual, fitted));
+      if (!held_out.empty()) held_out_terms = held_out_.TermsOf(Select(x, held_out), Select(residual, held_out));
+      fitted_.Add(fitted_terms);
+      held_out_.Add(held_out_terms);
       return absl::OkStatus();
     });
   }
 
-  // The solution is always that of the sums as they are stored, so that it is the same whether they were or not.
   absl::Status Reduce(Communicator& comm) override {
     return CatchExceptions(absl::StrCat("block ", block_), [&] {
-      QWT_RETURN_IF_ERROR(Annotate(fitted_->Reduce(comm), absl::StrCat("block ", block_)));
-      QWT_RETURN_IF_ERROR(Annotate(held_out_->Reduce(comm), absl::StrCat("block ", block_)));
-      TensorMap sums;
-      fitted_->Save(kFitted, &sums);
-      held_out_->Save(kHeldOut, &sums);
-      return Restore(sums);
+      QWT_RETURN_IF_ERROR(Annotate(fitted_.Reduce(comm), absl::StrCat("block ", block_)));
+      return Annotate(held_out_.Reduce(comm), absl::StrCat("block ", block_));
     });
   }
 
-  TensorMap Sums() const override { return sums_; }
+  TensorMap Sums() const override {
+    TensorMap sums;
+    fitted_.Save(kFitted, &sums);
+    held_out_.Save(kHeldOut, &sums);
+    return sums;
+  }
 
   absl::Status Restore(const TensorMap& sums) override {
     return CatchExceptions(absl::StrCat("block ", block_), [&] {
-      fitted_ = std::make_unique<LayerSums>(layer_);
-      held_out_ = std::make_unique<LayerSums>(layer_);
-      // Only one gate keeps images aside.
-      LayerSums& others = options_.gate == Gate::kHeldOut ? *held_out_ : *fitted_;
-      QWT_RETURN_IF_ERROR(Annotate(fitted_->Load(kFitted, sums), absl::StrCat("block ", block_)));
-      QWT_RETURN_IF_ERROR(Annotate(others.Load(kHeldOut, sums), absl::StrCat("block ", block_)));
-      sums_ = sums;
-      return absl::OkStatus();
+      QWT_RETURN_IF_ERROR(Annotate(fitted_.Load(kFitted, sums), absl::StrCat("block ", block_)));
+      return Annotate(held_out_.Load(kHeldOut, sums), absl::StrCat("block ", block_));
     });
   }
 
@@ -200,11 +194,25 @@ class LeastSquaresFit : public BlockFit {
   }
 
  private:
+  // What is solved from and what is measured on. Always of the sums as they are stored, so that a solution is the same
+  // whether they were or not.
+  struct Parts {
+    explicit Parts(const LeastSquaresLayer& layer) : fitted(layer), held_out(layer) {}
+    LayerSums fitted, held_out;
+  };
+  absl::Status Divide(Parts* parts) const {
+    const TensorMap sums = Sums();
+    QWT_RETURN_IF_ERROR(parts->fitted.Load(kFitted, sums));
+    // No other gate keeps images aside.
+    return (options_.gate == Gate::kHeldOut ? parts->held_out : parts->fitted).Load(kHeldOut, sums);
+  }
+
   // float64 [groups, C, K]; adds up the ranks, keeps the worst condition.
-  absl::StatusOr<at::Tensor> ExactWeight(Ridge ridge, at::Tensor* bias, BlockSolution* solution) const {
+  absl::StatusOr<at::Tensor> ExactWeight(const LayerSums& fitted, Ridge ridge, at::Tensor* bias,
+                                         BlockSolution* solution) const {
     std::vector<at::Tensor> weights, biases;
     for (int64_t i = 0; i < layer_.groups; ++i) {
-      QWT_ASSIGN_OR_RETURN(const LeastSquares exact, fitted_->group(i).Solve(ridge));
+      QWT_ASSIGN_OR_RETURN(const LeastSquares exact, fitted.group(i).Solve(ridge));
       weights.push_back(exact.weight);
       biases.push_back(exact.bias);
       solution->rank += exact.rank;
@@ -215,35 +223,38 @@ class LeastSquaresFit : public BlockFit {
   }
 
   absl::Status SolveInto(BlockSolution* solution) const {
-    if (options_.gate == Gate::kHeldOut && held_out_->rows() == 0 && fitted_->rows() > 0) {
+    Parts parts(layer_);
+    QWT_RETURN_IF_ERROR(Divide(&parts));
+    const LayerSums &fitted = parts.fitted, &held_out = parts.held_out;
+    if (options_.gate == Gate::kHeldOut && held_out.rows() == 0 && fitted.rows() > 0) {
       return absl::FailedPreconditionError("no images were kept aside, which gate: held_out needs");
     }
     const Ridge ridge = {options_.ridge, layer_.ridge_of_bias};
     at::Tensor exact_bias;
-    QWT_ASSIGN_OR_RETURN(const at::Tensor exact_weight, ExactWeight(ridge, &exact_bias, solution));
+    QWT_ASSIGN_OR_RETURN(const at::Tensor exact_weight, ExactWeight(fitted, ridge, &exact_bias, solution));
     solution->block = block_;
-    solution->samples = fitted_->rows();
+    solution->samples = fitted.rows();
 
     // The bias is the best one for the weights as rounded.
     const at::Tensor weight = exact_weight.to(options_.storage), used_weight = weight.to(at::kDouble);
     std::vector<at::Tensor> biases;
-    for (int64_t i = 0; i < layer_.groups; ++i) biases.push_back(fitted_->group(i).BestBias(used_weight[i], ridge));
+    for (int64_t i = 0; i < layer_.groups; ++i) biases.push_back(fitted.group(i).BestBias(used_weight[i], ridge));
     const at::Tensor bias = at::stack(biases).to(at::kFloat), used_bias = bias.to(at::kDouble);
 
-    const double values = static_cast<double>(solution->samples) * bias.numel(), total = fitted_->TotalSquares();
+    const double values = static_cast<double>(solution->samples) * bias.numel(), total = fitted.TotalSquares();
     GateFigures figures;
     figures.index = index_;
     figures.storable = at::isfinite(weight).all().item<bool>() && at::isfinite(bias).all().item<bool>();
     figures.total_squares = total;
-    figures.exact_r2 = total > 0 ? 1 - fitted_->ResidualSquares(exact_weight, exact_bias) / total : 0;
-    const double after = figures.storable ? fitted_->ResidualSquares(used_weight, used_bias) : 0;
+    figures.exact_r2 = total > 0 ? 1 - fitted.ResidualSquares(exact_weight, exact_bias) / total : 0;
+    const double after = figures.storable ? fitted.ResidualSquares(used_weight, used_bias) : 0;
     figures.r2 = figures.storable && total > 0 ? 1 - after / total : figures.exact_r2;
-    if (figures.storable) MeasureHeldOut(used_weight, used_bias, &figures, solution);
+    if (figures.storable) MeasureHeldOut(held_out, used_weight, used_bias, &figures, solution);
 
     solution->r2 = figures.r2;
     solution->reason = WhyNotKept(options_, figures);
     solution->kept = solution->reason.empty();
-    solution->mse_before = fitted_->TargetSquares() / values;
+    solution->mse_before = fitted.TargetSquares() / values;
     solution->mse_after = solution->kept ? after / values : solution->mse_before;
     const at::Tensor stored = layer_.stored_weight(weight).contiguous(), stored_bias = bias.flatten();
     solution->tensors["weight"] = (solution->kept ? stored : at::zeros_like(stored)).cpu();
@@ -251,12 +262,12 @@ class LeastSquaresFit : public BlockFit {
     return absl::OkStatus();
   }
 
-  void MeasureHeldOut(const at::Tensor& weight, const at::Tensor& bias, GateFigures* figures,
+  void MeasureHeldOut(const LayerSums& held_out, const at::Tensor& weight, const at::Tensor& bias, GateFigures* figures,
                       BlockSolution* solution) const {
-    if (held_out_->rows() == 0) return;
-    const double values = static_cast<double>(held_out_->rows()) * bias.numel();
-    const double left = held_out_->ResidualSquares(weight, bias), total = held_out_->TotalSquares();
-    figures->held_out_before = held_out_->TargetSquares() / values;
+    if (held_out.rows() == 0) return;
+    const double values = static_cast<double>(held_out.rows()) * bias.numel();
+    const double left = held_out.ResidualSquares(weight, bias), total = held_out.TotalSquares();
+    figures->held_out_before = held_out.TargetSquares() / values;
     figures->held_out_after = left / values;
     solution->held_out_r2 = total > 0 ? 1 - left / total : 0;
   }
@@ -265,9 +276,7 @@ class LeastSquaresFit : public BlockFit {
   const int index_;
   const FitOptions options_;
   const LeastSquaresLayer layer_;
-  // Before Reduce, of the images that kHeldOut fits to and of the others; then, under another gate, all in fitted_->
-  std::unique_ptr<LayerSums> fitted_, held_out_;
-  TensorMap sums_;
+  LayerSums fitted_, held_out_;  // of the images that Gate::kHeldOut fits to, and of the others
 };
 
 }  // namespace
