@@ -24,7 +24,7 @@ for round in $(seq "$rounds"); do
     (sweep "$round" "$@") >"$work/log" 2>&1 & pid=$!
     moment=$((RANDOM * 32768 + RANDOM)); moment=$((moment % (2 * milliseconds / kills + 500)))
     sleep "$(printf '%d.%03d' $((moment / 1000)) $((moment % 1000)))"
-    kill -KILL $pid 2>/dev/null && echo "round $round, kill $i after $moment ms: $(grep -c ': ok' "$work/log" || true) runs ended" || echo "round $round, kill $i: it was over before"
+    kill -KILL $pid 2>/dev/null && echo "round $round, kill $i after $moment ms: $(grep -c '"status": "ok"' "$work/$round/out/sweep.json" || true) runs are done" || echo "round $round, kill $i: it was over before"
     wait $pid 2>/dev/null || true
   done
   (sweep "$round" "$@") >"$work/log"

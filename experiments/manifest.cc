@@ -73,12 +73,25 @@ std::string Fill(const ConfigNode& name_template, const Choice& choice, const Co
   return name;
 }
 
+// The key paths of which runs may have different values.
+std::set<std::string> VaryingKeys(const std::vector<Axis>& axes) {
+  std::set<std::string> keys;
+  for (const Axis& axis : axes) {
+    for (const Choice& choice : axis) {
+      for (const Setting& setting : choice) {
+        if (axis.size() > 1) keys.insert(setting.key);
+      }
+    }
+  }
+  return keys;
+}
+
 // What tells the runs apart, by the last part of each key: "weight_bits4_ridge0".
 std::string DefaultName(const std::string& manifest, const std::vector<Axis>& axes, const Choice& choice) {
+  const std::set<std::string> varying = VaryingKeys(axes);
   std::vector<std::string> parts;
   for (const Setting& setting : choice) {
-    const auto varies = [&](const Axis& axis) { return axis.size() > 1 && ValueIn(axis[0], setting.key) != nullptr; };
-    if (std::none_of(axes.begin(), axes.end(), varies)) continue;
+    if (varying.count(setting.key) == 0) continue;
     const std::vector<std::string> keys = absl::StrSplit(setting.key, '.');
     parts.push_back(absl::StrCat(setting.key == kBaseKey ? "" : keys.back(), AxisText(setting)));
   }
@@ -189,23 +202,15 @@ class Reading {
     const auto [known, added] = names_.insert(run.name);
     if (!added || run.name.find_first_not_of('.') == std::string::npos) {
       const std::string where = run_name_ == nullptr ? root_.location() : run_name_->Where();
-      AddOnce(where,
-              run.name.find_first_not_of('.') == std::string::npos
-                  ? absl::StrCat("'", run.name, "' is no name for a run")
-                  : absl::StrCat("two runs are named '", run.name, "'; name all that differs, as {", Differing(), "}"));
+      AddOnce(where, run.name.find_first_not_of('.') == std::string::npos
+                         ? absl::StrCat("'", run.name, "' is no name for a run")
+                         : absl::StrCat("two runs are named '", run.name, "'; name all that differs, as {",
+                                        absl::StrJoin(VaryingKeys(axes_), "} {"), "}"));
       return;
     }
     std::vector<std::string> named = overrides_;
     named.push_back(absl::StrCat("name=\"", run.name, "\""));
     if (Load(*base, settings, named, &run.config)) manifest->runs.push_back(std::move(run));
-  }
-
-  std::string Differing() const {
-    std::vector<std::string> keys;
-    for (const Axis& axis : axes_) {
-      if (axis.size() > 1 && !axis[0].empty()) keys.push_back(axis[0][0].key);
-    }
-    return absl::StrJoin(keys, "} {");
   }
 
   bool Load(const ConfigNode& base, const std::vector<Setting>& settings, const std::vector<std::string>& overrides,

@@ -99,6 +99,11 @@ TEST_F(ManifestTest, AnAxisThatOneRunAloneSetsIsKeptWhereItAloneTellsItApart) {
               ElementsAre("x", "y"));
 }
 
+TEST_F(ManifestTest, EntriesOfAListAreNamedByAllThatTheySet) {
+  EXPECT_THAT(Names(Read("base: a.yaml\nlist: [{x: 1}, {x: 1, fit.y: 2}, {x: 1, fit.y: 3}]\n")),
+              ElementsAre("x1", "x1_y2", "x1_y3"));
+}
+
 TEST_F(ManifestTest, AllThatIsWrongIsSaidAtOnceWithItsPlace) {
   EXPECT_THAT(Wrong("base: a.yaml\n"
                     "grids: {x: [1]}\n"

@@ -210,6 +210,33 @@ TEST_F(SweepTest, ARunThatIsKilledIsTriedOnceMoreAndStopsNoOther) {
   EXPECT_EQ(StateOf(folder, 0)["status"], "ok");
 }
 
+TEST_F(SweepTest, TheUsersErrorIsSaidAndNotTriedAgain) {
+  const std::string folder = TestFolder("users_error"), images = folder + "/images";
+  for (int i = 0; i < 10; ++i) {
+    for (const char* split : {"/train", "/val"}) {
+      const std::string class_folder = images + split + "/class" + std::to_string(i);
+      fs::create_directories(class_folder);
+      fs::copy_file("tests/golden/transforms/portrait.jpg", class_folder + "/image.jpg");
+    }
+  }
+  MakeFile(images + "/val/class4/image.jpg", "");
+  MakeFile(folder + "/manifest.yaml",
+           "base: ${QWT_HOME}/configs/quickstart.yaml\n"
+           "set:\n  dataset: {name: image_folder, preset: deit, root: " +
+               images + "}\n" +
+               "  calibrate: {images: 4, transform: eval}\n  fit: {images: 4, transform: eval}\n  evaluate.images: 0\n"
+               "grid: {dataset.on_bad_image: [fail, skip]}\nrun_name: \"{dataset.on_bad_image}\"\n");
+  const ProgramResult result = RunProgram({"experiments/sweep", folder + "/manifest.yaml", "--out=" + folder + "/out",
+                                           "runtime.store=" + folder + "/store", "runtime.threads=1"});
+  EXPECT_EQ(result.exit_code, 1) << result.err;
+  const std::string error = "evaluate: " + images + "/val/class4/image.jpg: the file is empty";
+  EXPECT_THAT(result.out, HasSubstr("  [1/2] fail: failed: " + error + "\n"));
+  EXPECT_THAT(result.out, Not(HasSubstr("once more")));
+  EXPECT_THAT(result.out, HasSubstr("  [2/2] skip: ok"));
+  EXPECT_EQ(StateOf(folder, 0)["error"], error);
+  EXPECT_EQ(Json(folder + "/out/runs/fail/result.json")["error_code"], "DATA_LOSS");
+}
+
 TEST_F(SweepTest, CtrlCAndAgain) {
   const std::string folder = TestFolder("interrupted");
   Program program(Command(folder, kLong));
