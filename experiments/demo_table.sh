@@ -1,30 +1,16 @@
 #!/usr/bin/env bash
 # The nine demo cases on all 10,000 test images beside what the official code gets on them (tests/golden/demo/demo.json): writes docs/demo_results.md.
 # Exit code 1 where a top-1 is more than half a point below the reference's or a logits_mse more than 1.1 times as large. Stages that a store already has are not run again.
-#   experiments/demo_table.sh [--only=NETWORK,...] [key.path=value ...]      NETWORK: vit, swin or resnet; the table is then written to stdout
+#   experiments/demo_table.sh [key.path=value ...]
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-only=
-case ${1:-} in --only=*) only=${1#--only=}; shift ;; esac
-./bazelw build --noshow_progress //pipelines:run >&2
+./bazelw build --noshow_progress //experiments:sweep >&2
 work=$(mktemp -d); trap 'rm -rf "$work"' EXIT
-case_of() {  # NETWORK CONFIG BITS ACTIVATION_BITS OVERRIDE...
-  local network=$1 config=$2 bits=$3 activation_bits=$4; shift 4
-  [ -z "$only" ] || [[ ,$only, = *,$network,* ]] || return 0
-  bazel-bin/pipelines/run "configs/$config.yaml" "name=demo_${network}_w$bits" 'stages=[load, calibrate, quantize, fit, evaluate]' "$@" \
-    "quantize.weight_bits=$bits" "quantize.activation_bits=$activation_bits" calibrate.images=32 calibrate.order=first calibrate.transform=eval fit.images=512 fit.order=first fit.transform=eval \
-    evaluate.images=0 'evaluate.models=[float, quantized, compensated]' "${overrides[@]}" --out "$work/$network$bits" >&2
-}
-overrides=("$@")
-for bits in 6 4 3; do case_of vit quickstart "$bits" "$bits"; done
-for bits in 6 4 3; do case_of swin demo_swin "$bits" "$bits"; done
-for bits in 4 3 2; do
-  case_of resnet demo_resnet "$bits" 8 quantize.method=percentile fit.compensator=group_conv fit.factor=16
-done
-python3 - "$work" "$only" >"$work/table.md" <<'PYTHON' || failed=1
-import json, os, sys
-work, only = sys.argv[1:]
-cases = [case for case in json.load(open('tests/golden/demo/demo.json'))['cases'] if not only or case['network'] in only.split(',')]
+bazel-bin/experiments/sweep experiments/demo_table.yaml "$@" --out="$work" >&2
+python3 - "$work" >"$work/demo_results.md" <<'PYTHON' || failed=1
+import json, sys
+work = sys.argv[1]
+cases = json.load(open('tests/golden/demo/demo.json'))['cases']
 print('# The demo networks against the official code\n')
 print('`experiments/demo_table.sh` made this: three networks trained on Fashion-MNIST (models/demo), calibration on the first 32 and fit on the first 512')
 print('training images, top-1 on all 10,000 test images in %, mean squared error of the logits to the float network\'s. *Reference* is the official QwT code on')
@@ -34,8 +20,8 @@ print('| network | float | base | reference | + QwT | reference | logits_mse bas
 print('|---|---|---|---|---|---|---|---|---|---|---|')
 wrong = []
 for case in cases:
-    name = f"{case['network']}{case['bits']}"
-    result = json.load(open(f'{work}/{name}/result.json'))
+    model = {'resnet': 'resnet18'}.get(case['network'], case['network'])
+    result = json.load(open(f"{work}/runs/{model}_w{case['bits']}/result.json"))
     ours, title = result['evaluation'], f"{case['network']} W{case['bits']}"
     title += '' if case['network'] == 'resnet' else f"/A{case['bits']}"
     better = case.get('float64_solve', {})
@@ -65,5 +51,5 @@ for line in wrong:
     print(line, file=sys.stderr)
 sys.exit(1 if wrong else 0)
 PYTHON
-if [ -z "$only" ]; then cp "$work/table.md" docs/demo_results.md; else cat "$work/table.md"; fi
+cp "$work/demo_results.md" docs/demo_results.md
 exit "${failed:-0}"

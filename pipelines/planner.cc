@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "core/base/sha256.h"
 #include "core/tensor/device.h"
 #include "core/tensor/parallel.h"
 #include "pipelines/home.h"
@@ -21,20 +22,37 @@ absl::StatusOr<Request> LoadRequest(const std::string& config_path, const std::v
 
 absl::StatusOr<Plan> MakePlan(const std::string& config_path, const std::vector<std::string>& overrides,
                               const Placement& placement) {
+  QWT_ASSIGN_OR_RETURN(Request request, LoadRequest(config_path, overrides));
+  Problems problems;
+  Plan plan = MakePlan(std::move(request), placement, &problems);
+  QWT_RETURN_IF_ERROR(problems.ToStatus());
+  return plan;
+}
+
+Plan MakePlan(Request request, const Placement& placement, Problems* problems) {
   Plan plan;
-  QWT_ASSIGN_OR_RETURN(plan.request, LoadRequest(config_path, overrides));
+  plan.request = std::move(request);
   plan.world_size = placement.world_size;
   plan.device = placement.device;
   plan.threads = ResolveThreads(plan.request.Of("runtime").Int("threads"), placement.local_ranks);
   Planning planning{plan.request, plan.world_size, plan.threads, plan.device};
-  Problems problems;
   for (const std::string& name : plan.request.stages) {
-    plan.stages.push_back(CreateStage(name)->Plan(planning, &problems));
+    plan.stages.push_back(CreateStage(name)->Plan(planning, problems));
     plan.stages.back().name = name;
   }
-  QWT_RETURN_IF_ERROR(problems.ToStatus());
   plan.graph = std::move(planning.graph);
   return plan;
+}
+
+std::string PlanHash(const Plan& plan) {
+  std::string text = absl::StrCat(plan.request.name, "\n");
+  for (const PlannedStage& stage : plan.stages) {
+    absl::StrAppend(&text, stage.name, "\n");
+    for (const StoreKey& key : stage.keys) absl::StrAppend(&text, key.hash(), "\n");
+  }
+  const auto expected = plan.request.sections.find(kExpected);
+  if (expected != plan.request.sections.end()) absl::StrAppend(&text, expected->second.ToYaml(0));
+  return Sha256(text);
 }
 
 std::string DescribeDiskUse(const Plan& plan) {

@@ -35,6 +35,13 @@ absl::StatusOr<Request> LoadRequest(const std::string& config_path, const std::v
 absl::StatusOr<Plan> MakePlan(const std::string& config_path, const std::vector<std::string>& overrides,
                               const Placement& placement);
 
+// The same for a request that is checked already; what is wrong is added to *problems, and the plan may then not be
+// used.
+Plan MakePlan(Request request, const Placement& placement, Problems* problems);
+
+// sha256 of what decides a run's result: its name, stages, keys, and the published figures beside it.
+std::string PlanHash(const Plan& plan);
+
 // A line for each cache that a stage keeps beside its values, with its size; "" for none.
 std::string DescribeDiskUse(const Plan& plan);
 

@@ -18,7 +18,8 @@ struct StageRecord {
   std::string name;
   double seconds = 0;
   bool cached = false;
-  int64_t images = 0;
+  int64_t images = 0;                // that it read
+  int64_t forward_images = 0;        // that ran through the network, once for each model
   int64_t peak_bytes = 0;            // resident memory of rank 0
   int64_t gpu_peak_bytes = 0;        // tensors on rank 0's GPU; 0 where it has none
   double load_seconds = 0;           // of `seconds`, how long rank 0 waited for images to be decoded
@@ -54,6 +55,7 @@ struct RunResult {
   std::string name;
   absl::Status status;
   std::string config_sha256;
+  std::string plan_sha256;                   // PlanHash
   std::vector<std::string> models;           // those evaluated, in the order asked for
   std::map<std::string, ModelScore> scores;  // by model
   std::vector<Comparison> comparisons;       // of every two models

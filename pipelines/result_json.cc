@@ -65,6 +65,7 @@ Json StageToJson(const StageRecord& stage) {
                {"seconds", Rounded(stage.seconds, 3)},
                {"cached", stage.cached},
                {"images", stage.images},
+               {"forward_images", stage.forward_images},
                {"images_per_second", stage.seconds > 0 ? Rounded(stage.images / stage.seconds, 1) : 0.0},
                {"peak_bytes", stage.peak_bytes}};
   if (stage.gpu_peak_bytes > 0) json["gpu_peak_bytes"] = stage.gpu_peak_bytes;
@@ -120,6 +121,7 @@ StageRecord StageFrom(const Json& json) {
   stage.seconds = json.at("seconds");
   stage.cached = json.at("cached");
   stage.images = json.at("images");
+  stage.forward_images = json.value("forward_images", int64_t{0});
   stage.peak_bytes = json.at("peak_bytes");
   stage.gpu_peak_bytes = json.value("gpu_peak_bytes", int64_t{0});
   stage.images_sha256 = json.value("images_sha256", "");
@@ -152,6 +154,7 @@ absl::StatusOr<RunResult> Read(const Json& json) {
   result.name = json.at("name");
   if (json.at("status") != "ok") result.status = absl::UnknownError(json.at("error").get<std::string>());
   result.config_sha256 = json.at("config_sha256");
+  result.plan_sha256 = json.value("plan_sha256", "");
   ReadScores(json, &result);
   for (const Json& block : json.at("blocks")) result.blocks.push_back(BlockFrom(block));
   for (const Json& stage : json.at("stages")) result.stages.push_back(StageFrom(stage));
@@ -172,17 +175,20 @@ absl::StatusOr<RunResult> Read(const Json& json) {
 }  // namespace
 
 std::string ResultToJson(const RunResult& result) {
-  Json json = {{"schema", 1},
-               {"name", result.name},
-               {"status", result.status.ok() ? "ok" : "failed"},
-               {"error", result.status.ok() ? Json(nullptr) : Json(std::string(result.status.message()))},
-               {"config_sha256", result.config_sha256},
-               {"evaluation", Json::object()},
-               {"mcnemar", Json::array()},
-               {"size_mb", Json::object()},
-               {"images_per_second", Json::object()},
-               {"blocks", Json::array()},
-               {"stages", Json::array()}};
+  Json json = {
+      {"schema", 1},
+      {"name", result.name},
+      {"status", result.status.ok() ? "ok" : "failed"},
+      {"error", result.status.ok() ? Json(nullptr) : Json(std::string(result.status.message()))},
+      {"error_code", result.status.ok() ? Json(nullptr) : Json(absl::StatusCodeToString(result.status.code()))},
+      {"config_sha256", result.config_sha256},
+      {"plan_sha256", result.plan_sha256},
+      {"evaluation", Json::object()},
+      {"mcnemar", Json::array()},
+      {"size_mb", Json::object()},
+      {"images_per_second", Json::object()},
+      {"blocks", Json::array()},
+      {"stages", Json::array()}};
   for (const std::string& model : result.models) {
     json["evaluation"][model] = ScoreToJson(result.scores.at(model));
     json["images_per_second"][model] = Rounded(result.scores.at(model).images_per_second, 1);

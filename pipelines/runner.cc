@@ -66,7 +66,8 @@ absl::Status RunStage(const PlannedStage& planned, RunContext& context, Values& 
   record->name = planned.name;
   record->seconds = SecondsSince(start);
   record->cached = outcome.cached;
-  record->images = outcome.cached ? 0 : planned.images.indices.size();
+  record->forward_images = outcome.forward_images;
+  record->images = outcome.forward_images == 0 ? 0 : planned.images.indices.size();
   record->peak_bytes = PeakMemoryBytes();
   if (context.device.is_cuda()) record->gpu_peak_bytes = PeakBytes(context.device);
   record->load_seconds = outcome.load_seconds;
@@ -163,6 +164,7 @@ int Execute(const Plan& plan, const RunArguments& arguments, Communicator& comm)
   result.threads = plan.threads;
   result.device = DescribeDevice(plan.device);
   result.config_sha256 = Sha256(plan.request.ToYaml());
+  result.plan_sha256 = PlanHash(plan);
   result.expected = ExpectedOf(plan.request);
 
   if (first_rank) std::cout << Headline(plan) << "\n" << DescribeDiskUse(plan) << std::endl;

@@ -39,6 +39,9 @@ struct PlannedStage {
   std::string name;
   std::vector<StoreKey> keys;        // one for each entry it makes, in order; none: nothing is stored
   std::vector<std::string> entries;  // what each is: "blocks.3", "float"
+  // What it makes on the way that other settings can use, in order: entries that it may store too. Of those after the
+  // first the key may get longer as it runs.
+  std::vector<StoreKey> shared;
   ImageList images;
   std::shared_ptr<CropCache> crops;  // of the images, where they are to be kept decoded
   int64_t memory_bytes = 0;          // estimated peak on one rank's device, beyond what earlier stages left
@@ -47,6 +50,7 @@ struct PlannedStage {
 // What a stage tells of its work besides its values.
 struct StageOutcome {
   bool cached = false;           // everything came from the store
+  int64_t forward_images = 0;    // that ran through the network or a part of it, once for each model; of all ranks
   double load_seconds = 0;       // of its time that it waited for images to be decoded
   double transfer_seconds = 0;   // of its time that it waited for decoded images to arrive on the GPU
   std::vector<int64_t> skipped;  // positions in its list of images, of all ranks: bad ones that were left out

@@ -47,6 +47,12 @@ class BlockFit {
   // The sums of all ranks, on all ranks: to the last bit the same however batches were shared.
   virtual absl::Status Reduce(Communicator& comm) = 0;
   virtual absl::StatusOr<BlockSolution> Solve() const = 0;
+
+  // All that Solve needs of the images, float64, where they lay. Another fit of the same block, whose compensator has
+  // the same SumsText(), solves the same from them to the last bit.
+  virtual TensorMap Sums() const = 0;
+  // In place of Accumulate and Reduce, of what Sums() gave. DataLoss where these are not the sums of such a block.
+  virtual absl::Status Restore(const TensorMap& sums) = 0;
 };
 
 class Compensator {
@@ -57,6 +63,8 @@ class Compensator {
   virtual absl::Status Check(const Graph& graph, int64_t images) const { return absl::OkStatus(); }
   // What a fit of one block holds at most, for plans: its sums, and the rows of the images whose rows are made at once.
   virtual int64_t FitBytes(const Graph& graph, int64_t images_in_flight) const { return 0; }
+  // Everything of its options that a block's sums depend on; the others may change without summing again.
+  virtual std::string SumsText() const = 0;
   virtual absl::StatusOr<std::unique_ptr<BlockFit>> Begin(const Graph& graph, int block_index) const = 0;
   // The compensated block's output from its input and quantised output. Const and thread safe. Throws what LibTorch
   // throws.

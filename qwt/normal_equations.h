@@ -41,7 +41,11 @@ class NormalEquations {
   absl::Status Reduce(Communicator& comm);
 
   at::Device device() const { return device_; }  // of the sums; after Reduce also where this rank added nothing
-  int64_t rows() const;                          // 0 before the first row, as is every other figure
+  // [C + 2, C + 1 + K], each rounded to one double: what Add of another object may take as the terms of one batch.
+  // Undefined before the first row.
+  at::Tensor Sums() const { return sums_.Value(); }
+
+  int64_t rows() const;  // 0 before the first row, as is every other figure
   // The solution of least norm, by the eigendecomposition of the centred Gram: directions below 1e-10 of the largest
   // eigenvalue are dropped, and so is a channel that varies by less than float32 resolves of its mean. One path for
   // regular and singular Grams: a transformer's first block often has a singular one. A ridge drops only what float64

@@ -41,6 +41,15 @@ std::string NearestFile(const std::filesystem::path& path) {
   return absl::StrCat(" (did you mean '", (path.parent_path() / nearest).string(), ".yaml'?)");
 }
 
+// A file that the user named.
+absl::StatusOr<std::string> ReadConfig(const std::string& path) {
+  std::string text;
+  const absl::Status status = ReadFile(path, &text);
+  if (status.ok()) return text;
+  if (!absl::IsNotFound(status)) return absl::InvalidArgumentError(status.message());
+  return absl::NotFoundError(absl::StrCat(status.message(), NearestFile(path)));
+}
+
 bool SameFile(const std::string& a, const std::string& b) {
   std::error_code error;
   const auto canonical = [&error](const std::string& path) {
@@ -54,12 +63,13 @@ std::string BesideFile(const std::string& path, const std::string& file) {
   return (std::filesystem::path(file).parent_path() / path).lexically_normal().string();
 }
 
-absl::StatusOr<ConfigNode> Load(const std::string& text, const std::string& name,
+absl::StatusOr<ConfigNode> Load(const std::string& text, const std::string& name, const std::vector<Setting>& settings,
                                 const std::vector<std::string>& overrides,
                                 const std::map<std::string, std::string>& variables, Problems* problems) {
   ConfigLoader loader(variables, problems);
   ConfigNode root;
   if (!loader.LoadText(text, name, &root)) return problems->ToStatus();
+  for (const Setting& setting : settings) loader.ApplySetting(setting, &root);
   for (const std::string& assignment : overrides) loader.ApplyOverride(assignment, &root);
   loader.Expand(&root);
   return root;
@@ -124,14 +134,26 @@ bool ConfigLoader::LoadBase(const std::string& path, const ConfigNode& asked_by,
   return true;
 }
 
+absl::StatusOr<ConfigNode> LoadConfig(const std::string& path, const std::vector<Setting>& settings,
+                                      const std::vector<std::string>& overrides,
+                                      const std::map<std::string, std::string>& variables, Problems* problems) {
+  QWT_ASSIGN_OR_RETURN(const std::string text, ReadConfig(path));
+  return Load(text, path, settings, overrides, variables, problems);
+}
+
 absl::StatusOr<ConfigNode> LoadConfig(const std::string& path, const std::vector<std::string>& overrides,
                                       const std::map<std::string, std::string>& variables, Problems* problems) {
-  std::string text;
-  if (absl::Status status = ReadFile(path, &text); !status.ok()) {
-    if (!absl::IsNotFound(status)) return absl::InvalidArgumentError(status.message());
-    return absl::NotFoundError(absl::StrCat(status.message(), NearestFile(path)));
-  }
-  return Load(text, path, overrides, variables, problems);
+  return LoadConfig(path, std::vector<Setting>(), overrides, variables, problems);
+}
+
+absl::StatusOr<ConfigNode> ReadYaml(const std::string& path, const std::map<std::string, std::string>& variables,
+                                    Problems* problems) {
+  QWT_ASSIGN_OR_RETURN(const std::string text, ReadConfig(path));
+  ConfigLoader loader(variables, problems);
+  ConfigNode root;
+  if (!loader.ParseText(text, path, true, "", &root)) return problems->ToStatus();
+  loader.Expand(&root);
+  return root;
 }
 
 absl::StatusOr<ConfigNode> LoadConfig(const std::string& path, const std::vector<std::string>& overrides,
@@ -146,7 +168,7 @@ absl::StatusOr<ConfigNode> ParseConfig(const std::string& text, const std::strin
                                        const std::vector<std::string>& overrides,
                                        const std::map<std::string, std::string>& variables) {
   Problems problems;
-  QWT_ASSIGN_OR_RETURN(ConfigNode root, Load(text, name, overrides, variables, &problems));
+  QWT_ASSIGN_OR_RETURN(ConfigNode root, Load(text, name, {}, overrides, variables, &problems));
   QWT_RETURN_IF_ERROR(problems.ToStatus());
   return root;
 }

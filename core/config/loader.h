@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "core/config/node.h"
+#include "core/config/settings.h"
 
 namespace YAML {
 class Node;
@@ -25,6 +26,7 @@ class ConfigLoader {
   // A config's text with its bases merged under it. False where there is nothing to go on with.
   bool LoadText(const std::string& text, const std::string& name, ConfigNode* root);
   void ApplyOverride(const std::string& assignment, ConfigNode* root);
+  void ApplySetting(const Setting& setting, ConfigNode* root);
   // Puts values in place of variables in the node and all below.
   void Expand(ConfigNode* node);
 
@@ -39,6 +41,10 @@ class ConfigLoader {
   void ConvertMap(const YAML::Node& yaml, int depth, Source* source, ConfigNode* node);
   void Report(ConfigNode* node, const std::string& what);
 
+  // Merges the value over what stands at a key path; `where` is what a problem with that path is reported at.
+  void Replace(const std::string& path, ConfigNode value, const std::string& where, ConfigNode* root);
+  // Key paths of the node and all below begin with `to` in place of `from`.
+  static void MovePath(const std::string& from, const std::string& to, ConfigNode* node);
   static void MergeOver(ConfigNode over, ConfigNode* under);
   bool LoadBase(const std::string& path, const ConfigNode& asked_by, ConfigNode* merged);
   std::vector<std::pair<std::string, ConfigNode>> TakeBases(const std::string& name, ConfigNode* root);

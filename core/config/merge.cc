@@ -55,9 +55,25 @@ void ConfigLoader::ApplyOverride(const std::string& assignment, ConfigNode* root
   }
   ConfigNode value;
   if (!ParseText(assignment.substr(equals + 1), kCommandLine, false, path, &value)) return;
+  Replace(path, std::move(value), where, root);
+}
+
+void ConfigLoader::ApplySetting(const Setting& setting, ConfigNode* root) {
+  ConfigNode value = setting.value;
+  MovePath(setting.value.path_, setting.key, &value);
+  Replace(setting.key, std::move(value), absl::StrCat(setting.value.location_, ": ", setting.key), root);
+}
+
+void ConfigLoader::MovePath(const std::string& from, const std::string& to, ConfigNode* node) {
+  node->path_ = absl::StrCat(to, node->path_.substr(from.size()));
+  for (auto& [key, value] : node->map_) MovePath(from, to, &value);
+  for (ConfigNode& element : node->list_) MovePath(from, to, &element);
+}
+
+void ConfigLoader::Replace(const std::string& path, ConfigNode value, const std::string& where, ConfigNode* root) {
   ConfigNode* target = root;
   std::string reached;
-  for (const std::string& key : keys) {
+  for (const std::string& key : std::vector<std::string>(absl::StrSplit(path, '.'))) {
     if (target->kind_ == ConfigNode::Kind::kNull) target->kind_ = ConfigNode::Kind::kMap;
     if (target->kind_ != ConfigNode::Kind::kMap) {
       problems_->Add(where, absl::StrCat("'", reached, "' (", target->location_, ") is a ",
@@ -69,7 +85,7 @@ void ConfigLoader::ApplyOverride(const std::string& assignment, ConfigNode* root
     if (target->Find(key) == nullptr) {
       ConfigNode created;
       created.path_ = reached;
-      created.location_ = kCommandLine;
+      created.location_ = value.location_;
       target->map_.emplace_back(key, std::move(created));
     }
     target = const_cast<ConfigNode*>(target->Find(key));

@@ -89,6 +89,7 @@ class CalibrateStage : public Stage {
     QWT_ASSIGN_OR_RETURN(QuantSpecs specs, method->Specs(graph));
     const int sharers = Sharers(plan.images, context);
     QWT_ASSIGN_OR_RETURN(const std::vector<Batch> loaded, LoadBatches(context, plan.images, outcome, sharers));
+    outcome->forward_images = plan.images.indices.size();
     std::vector<at::Tensor> batches;
     for (const Batch& batch : loaded) batches.push_back(batch.images);
     int64_t reported = 0;

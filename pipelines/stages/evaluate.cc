@@ -210,6 +210,7 @@ class EvaluateStage : public Stage {
       subjects.push_back(std::move(subject));
     }
     outcome->cached = subjects.empty();
+    outcome->forward_images = images * static_cast<int64_t>(subjects.size());
     if (!outcome->cached) QWT_RETURN_IF_ERROR(Measure(plan, exact, context, subjects, outcome));
     std::map<std::string, Evaluation> measured;
     for (Subject& subject : subjects) {

@@ -16,6 +16,7 @@
 #include "ATen/ops/randn.h"
 #include "core/comm/run_ranks.h"
 #include "core/tensor/parallel.h"
+#include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
 namespace qwt {
@@ -229,6 +230,32 @@ TEST_P(CompensatorConformanceTest, ARankWithoutImagesGetsTheSolution) {
       EXPECT_TRUE(SameSolution(*solution, expected));
     });
   });
+}
+
+TEST_P(CompensatorConformanceTest, SavedSumsGiveTheSameSolution) {
+  WithEveryGate([&] {
+    const std::vector<Batch> batches = Batches(1.0, 0.3);
+    std::unique_ptr<BlockFit> fit = Begin(), restored = Begin();
+    for (int64_t i = 0; i < kBatches; ++i) EXPECT_EQ(Add(*fit, batches, i), absl::OkStatus());
+    ASSERT_EQ(fit->Reduce(*MakeLocalCommunicator()), absl::OkStatus());
+    ASSERT_EQ(restored->Restore(fit->Sums()), absl::OkStatus());
+    EXPECT_TRUE(SameSolution(*restored->Solve(), *fit->Solve()));
+    // And once more, as from an entry that was made of an entry.
+    std::unique_ptr<BlockFit> again = Begin();
+    ASSERT_EQ(again->Restore(restored->Sums()), absl::OkStatus());
+    EXPECT_TRUE(SameSolution(*again->Solve(), *fit->Solve()));
+  });
+}
+
+TEST_P(CompensatorConformanceTest, WhatAreNotItsSumsIsDataLoss) {
+  std::unique_ptr<BlockFit> fit = Begin(1), restored = Begin(1);
+  EXPECT_EQ(Add(*fit, Batches(1.0, 0.3), 0), absl::OkStatus());
+  TensorMap sums = fit->Sums();
+  ASSERT_FALSE(sums.empty());
+  for (auto& [name, tensor] : sums) tensor = tensor.to(at::kFloat);
+  const absl::Status status = restored->Restore(sums);
+  EXPECT_EQ(status.code(), absl::StatusCode::kDataLoss);
+  EXPECT_THAT(std::string(status.message()), testing::HasSubstr("block blocks.1: "));
 }
 
 // Resident memory at its highest so far.

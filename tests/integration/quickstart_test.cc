@@ -25,11 +25,13 @@ std::vector<std::string> Keys(const json& object) {
 // Those that read images say which, what was left out and what bounded them.
 void ExpectStageKeys(const json& stage) {
   if (stage["name"] == "load" || stage["name"] == "quantize") {
-    EXPECT_THAT(Keys(stage), ElementsAre("cached", "images", "images_per_second", "name", "peak_bytes", "seconds"));
+    EXPECT_THAT(Keys(stage), ElementsAre("cached", "forward_images", "images", "images_per_second", "name",
+                                         "peak_bytes", "seconds"));
     return;
   }
-  EXPECT_THAT(Keys(stage), ElementsAre("bound_by", "cached", "images", "images_per_second", "images_sha256",
-                                       "load_seconds", "name", "peak_bytes", "seconds", "skipped", "transfer_seconds"));
+  EXPECT_THAT(Keys(stage),
+              ElementsAre("bound_by", "cached", "forward_images", "images", "images_per_second", "images_sha256",
+                          "load_seconds", "name", "peak_bytes", "seconds", "skipped", "transfer_seconds"));
   EXPECT_THAT(stage["bound_by"], testing::AnyOf("decode", "transfer", "compute"));
   EXPECT_EQ(stage["images_sha256"].get<std::string>().size(), 64u);
   EXPECT_TRUE(stage["skipped"].empty());
@@ -48,9 +50,9 @@ TEST(QuickstartTest, LeavesAResultOfSchemaOneAndItsFiles) {
   }
   const json result = ResultIn(folder + "/out");
   ASSERT_TRUE(result.is_object());
-  EXPECT_THAT(Keys(result),
-              ElementsAre("blocks", "config_sha256", "diagnosis", "environment", "error", "evaluation",
-                          "images_per_second", "mcnemar", "name", "schema", "size_mb", "stages", "status"));
+  EXPECT_THAT(Keys(result), ElementsAre("blocks", "config_sha256", "diagnosis", "environment", "error", "error_code",
+                                        "evaluation", "images_per_second", "mcnemar", "name", "plan_sha256", "schema",
+                                        "size_mb", "stages", "status"));
   EXPECT_EQ(result["schema"], 1);
   EXPECT_EQ(result["name"], "quickstart");
   EXPECT_EQ(result["status"], "ok");

@@ -19,6 +19,8 @@ absl::Status FitOptions::CheckImages(int64_t images) const {
                                                  held_out_fraction, "; take more images or another fraction"));
 }
 
+std::string FitOptions::SumsText() const { return absl::StrCat("held_out_fraction ", held_out_fraction); }
+
 std::vector<Option> FitOptionList(const std::string& default_ridge, const std::string& about_ridge) {
   return {
       Option::Int("start_block", "Blocks before this one stay uncompensated; as published, none.")
@@ -50,7 +52,7 @@ FitOptions ReadFitOptions(const Options& options) {
   result.ridge = options.Double("ridge");
   const std::string& gate = options.String("gate");
   result.gate = gate == "held_out" ? Gate::kHeldOut : gate == "always" ? Gate::kAlways : Gate::kInSample;
-  if (result.gate == Gate::kHeldOut) result.held_out_fraction = options.Double("held_out_fraction");
+  result.held_out_fraction = options.Double("held_out_fraction");
   result.storage = options.String("storage") == "float16" ? at::kHalf : at::kFloat;
   return result;
 }

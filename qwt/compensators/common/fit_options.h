@@ -18,14 +18,17 @@ struct FitOptions {
   int64_t start_block = 0;
   double ridge = 0;
   Gate gate = Gate::kInSample;
-  double held_out_fraction = 0;  // 0 for other gates than kHeldOut
+  double held_out_fraction = 0.25;
   at::ScalarType storage = at::kHalf;
 
-  // Whether the image at this position of the fit's list is kept aside: floor((position + 1) f) > floor(position f),
-  // spread evenly and known to every rank without a word.
+  // Whether the image at this position of the fit's list is one of those that kHeldOut keeps aside:
+  // floor((position + 1) f) > floor(position f), spread evenly and known to every rank without a word. Under every gate
+  // they are summed apart, so that gates share their sums.
   bool HeldOut(int64_t position) const;
   // InvalidArgument where none of so many images would be kept aside, or all of them, as the gate needs both.
   absl::Status CheckImages(int64_t images) const;
+  // What of these a block's sums depend on.
+  std::string SumsText() const;
 };
 
 // start_block, ridge with the given default and reason, gate, held_out_fraction, storage.

@@ -20,7 +20,9 @@ TEST(FitOptionsTest, Defaults) {
   EXPECT_EQ(options.ridge, 0.5);
   EXPECT_EQ(options.gate, Gate::kInSample);
   EXPECT_EQ(options.storage, at::kHalf);
-  for (int64_t i = 0; i < 100; ++i) EXPECT_FALSE(options.HeldOut(i)) << i;
+  // No gate's images are another's: those of held_out are summed apart under every gate.
+  for (int64_t i = 0; i < 100; ++i) EXPECT_EQ(options.HeldOut(i), i % 4 == 3) << i;
+  EXPECT_EQ(options.SumsText(), "held_out_fraction 0.25");
   EXPECT_EQ(options.CheckImages(1), absl::OkStatus());
 }
 

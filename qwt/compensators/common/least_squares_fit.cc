@@ -22,6 +22,8 @@ namespace {
 
 // What rounding leaves of a residual that is the same in every image, as a part of its squares.
 constexpr double kConstantTolerance = 1e-13;
+// Before the names of sums.
+constexpr char kFitted[] = "fitted.", kHeldOut[] = "held_out.";
 
 // The sums of some of the images.
 class LayerSums {
@@ -55,6 +57,34 @@ class LayerSums {
     for (NormalEquations& group : groups_) QWT_RETURN_IF_ERROR(group.Reduce(comm));
     if (layer_.mean_by_position.empty()) return absl::OkStatus();
     return positions_.Reduce(comm, layer_.mean_by_position, groups_[0].device());
+  }
+
+  // The sums rounded to doubles, by name behind `prefix`; nothing where there are no rows.
+  void Save(const std::string& prefix, TensorMap* sums) const {
+    if (rows() == 0) return;
+    std::vector<at::Tensor> groups;
+    for (const NormalEquations& group : groups_) groups.push_back(group.Sums());
+    (*sums)[prefix + "groups"] = at::stack(groups);
+    if (!layer_.mean_by_position.empty()) (*sums)[prefix + "positions"] = positions_.Value();
+  }
+
+  // Adds what Save made. DataLoss where it is of another layer.
+  absl::Status Load(const std::string& prefix, const TensorMap& sums) {
+    const auto groups = sums.find(prefix + "groups"), positions = sums.find(prefix + "positions");
+    if (groups == sums.end()) return absl::OkStatus();
+    const at::Tensor& all = groups->second;
+    bool sound = all.scalar_type() == at::kDouble && all.dim() == 3 && all.size(0) == layer_.groups &&
+                 all.size(1) > 2 && all.size(2) >= all.size(1);
+    if (!layer_.mean_by_position.empty()) {
+      sound = sound && positions != sums.end() && positions->second.scalar_type() == at::kDouble &&
+              positions->second.sizes() == layer_.mean_by_position;
+    }
+    if (!sound) return absl::DataLossError(absl::StrCat("'", prefix, "groups' are not the sums of such a layer"));
+    Terms terms;
+    for (int64_t group = 0; group < layer_.groups; ++group) terms.groups.push_back(all[group].contiguous());
+    if (!layer_.mean_by_position.empty()) terms.positions = positions->second.contiguous();
+    Add(terms);
+    return absl::OkStatus();
   }
 
   int64_t rows() const { return groups_[0].rows(); }
@@ -137,8 +167,21 @@ class LeastSquaresFit : public BlockFit {
   absl::Status Reduce(Communicator& comm) override {
     return CatchExceptions(absl::StrCat("block ", block_), [&] {
       QWT_RETURN_IF_ERROR(Annotate(fitted_.Reduce(comm), absl::StrCat("block ", block_)));
-      if (options_.gate != Gate::kHeldOut) return absl::OkStatus();
       return Annotate(held_out_.Reduce(comm), absl::StrCat("block ", block_));
+    });
+  }
+
+  TensorMap Sums() const override {
+    TensorMap sums;
+    fitted_.Save(kFitted, &sums);
+    held_out_.Save(kHeldOut, &sums);
+    return sums;
+  }
+
+  absl::Status Restore(const TensorMap& sums) override {
+    return CatchExceptions(absl::StrCat("block ", block_), [&] {
+      QWT_RETURN_IF_ERROR(Annotate(fitted_.Load(kFitted, sums), absl::StrCat("block ", block_)));
+      return Annotate(held_out_.Load(kHeldOut, sums), absl::StrCat("block ", block_));
     });
   }
 
@@ -151,11 +194,25 @@ class LeastSquaresFit : public BlockFit {
   }
 
  private:
+  // What is solved from and what is measured on. Always of the sums as they are stored, so that a solution is the same
+  // whether they were or not.
+  struct Parts {
+    explicit Parts(const LeastSquaresLayer& layer) : fitted(layer), held_out(layer) {}
+    LayerSums fitted, held_out;
+  };
+  absl::Status Divide(Parts* parts) const {
+    const TensorMap sums = Sums();
+    QWT_RETURN_IF_ERROR(parts->fitted.Load(kFitted, sums));
+    // No other gate keeps images aside.
+    return (options_.gate == Gate::kHeldOut ? parts->held_out : parts->fitted).Load(kHeldOut, sums);
+  }
+
   // float64 [groups, C, K]; adds up the ranks, keeps the worst condition.
-  absl::StatusOr<at::Tensor> ExactWeight(Ridge ridge, at::Tensor* bias, BlockSolution* solution) const {
+  absl::StatusOr<at::Tensor> ExactWeight(const LayerSums& fitted, Ridge ridge, at::Tensor* bias,
+                                         BlockSolution* solution) const {
     std::vector<at::Tensor> weights, biases;
     for (int64_t i = 0; i < layer_.groups; ++i) {
-      QWT_ASSIGN_OR_RETURN(const LeastSquares exact, fitted_.group(i).Solve(ridge));
+      QWT_ASSIGN_OR_RETURN(const LeastSquares exact, fitted.group(i).Solve(ridge));
       weights.push_back(exact.weight);
       biases.push_back(exact.bias);
       solution->rank += exact.rank;
@@ -166,35 +223,38 @@ class LeastSquaresFit : public BlockFit {
   }
 
   absl::Status SolveInto(BlockSolution* solution) const {
-    if (options_.gate == Gate::kHeldOut && held_out_.rows() == 0 && fitted_.rows() > 0) {
+    Parts parts(layer_);
+    QWT_RETURN_IF_ERROR(Divide(&parts));
+    const LayerSums &fitted = parts.fitted, &held_out = parts.held_out;
+    if (options_.gate == Gate::kHeldOut && held_out.rows() == 0 && fitted.rows() > 0) {
       return absl::FailedPreconditionError("no images were kept aside, which gate: held_out needs");
     }
     const Ridge ridge = {options_.ridge, layer_.ridge_of_bias};
     at::Tensor exact_bias;
-    QWT_ASSIGN_OR_RETURN(const at::Tensor exact_weight, ExactWeight(ridge, &exact_bias, solution));
+    QWT_ASSIGN_OR_RETURN(const at::Tensor exact_weight, ExactWeight(fitted, ridge, &exact_bias, solution));
     solution->block = block_;
-    solution->samples = fitted_.rows();
+    solution->samples = fitted.rows();
 
     // The bias is the best one for the weights as rounded.
     const at::Tensor weight = exact_weight.to(options_.storage), used_weight = weight.to(at::kDouble);
     std::vector<at::Tensor> biases;
-    for (int64_t i = 0; i < layer_.groups; ++i) biases.push_back(fitted_.group(i).BestBias(used_weight[i], ridge));
+    for (int64_t i = 0; i < layer_.groups; ++i) biases.push_back(fitted.group(i).BestBias(used_weight[i], ridge));
     const at::Tensor bias = at::stack(biases).to(at::kFloat), used_bias = bias.to(at::kDouble);
 
-    const double values = static_cast<double>(solution->samples) * bias.numel(), total = fitted_.TotalSquares();
+    const double values = static_cast<double>(solution->samples) * bias.numel(), total = fitted.TotalSquares();
     GateFigures figures;
     figures.index = index_;
     figures.storable = at::isfinite(weight).all().item<bool>() && at::isfinite(bias).all().item<bool>();
     figures.total_squares = total;
-    figures.exact_r2 = total > 0 ? 1 - fitted_.ResidualSquares(exact_weight, exact_bias) / total : 0;
-    const double after = figures.storable ? fitted_.ResidualSquares(used_weight, used_bias) : 0;
+    figures.exact_r2 = total > 0 ? 1 - fitted.ResidualSquares(exact_weight, exact_bias) / total : 0;
+    const double after = figures.storable ? fitted.ResidualSquares(used_weight, used_bias) : 0;
     figures.r2 = figures.storable && total > 0 ? 1 - after / total : figures.exact_r2;
-    if (figures.storable) MeasureHeldOut(used_weight, used_bias, &figures, solution);
+    if (figures.storable) MeasureHeldOut(held_out, used_weight, used_bias, &figures, solution);
 
     solution->r2 = figures.r2;
     solution->reason = WhyNotKept(options_, figures);
     solution->kept = solution->reason.empty();
-    solution->mse_before = fitted_.TargetSquares() / values;
+    solution->mse_before = fitted.TargetSquares() / values;
     solution->mse_after = solution->kept ? after / values : solution->mse_before;
     const at::Tensor stored = layer_.stored_weight(weight).contiguous(), stored_bias = bias.flatten();
     solution->tensors["weight"] = (solution->kept ? stored : at::zeros_like(stored)).cpu();
@@ -202,12 +262,12 @@ class LeastSquaresFit : public BlockFit {
     return absl::OkStatus();
   }
 
-  void MeasureHeldOut(const at::Tensor& weight, const at::Tensor& bias, GateFigures* figures,
+  void MeasureHeldOut(const LayerSums& held_out, const at::Tensor& weight, const at::Tensor& bias, GateFigures* figures,
                       BlockSolution* solution) const {
-    if (held_out_.rows() == 0) return;
-    const double values = static_cast<double>(held_out_.rows()) * bias.numel();
-    const double left = held_out_.ResidualSquares(weight, bias), total = held_out_.TotalSquares();
-    figures->held_out_before = held_out_.TargetSquares() / values;
+    if (held_out.rows() == 0) return;
+    const double values = static_cast<double>(held_out.rows()) * bias.numel();
+    const double left = held_out.ResidualSquares(weight, bias), total = held_out.TotalSquares();
+    figures->held_out_before = held_out.TargetSquares() / values;
     figures->held_out_after = left / values;
     solution->held_out_r2 = total > 0 ? 1 - left / total : 0;
   }
@@ -216,7 +276,7 @@ class LeastSquaresFit : public BlockFit {
   const int index_;
   const FitOptions options_;
   const LeastSquaresLayer layer_;
-  LayerSums fitted_, held_out_;
+  LayerSums fitted_, held_out_;  // of the images that Gate::kHeldOut fits to, and of the others
 };
 
 }  // namespace
@@ -230,9 +290,9 @@ int64_t LeastSquaresBytes(const FitOptions& options, int64_t groups, int64_t inp
                           int64_t rows) {
   constexpr int64_t kExactParts = 3, kSumsInUse = 2;  // ExactSum keeps three doubles; its value, and what is made of it
   const int64_t sums = groups * (inputs + 2) * (inputs + 1 + targets) + positions;
-  const int64_t sets = options.gate == Gate::kHeldOut ? 2 : 1;
+  constexpr int64_t kSets = 2;  // of the images kept aside and of the others
   const int64_t row = (inputs + 1 + targets) * static_cast<int64_t>(sizeof(double) + 2 * sizeof(float));
-  return sets * sums * kExactParts * static_cast<int64_t>(sizeof(double)) +
+  return kSets * sums * kExactParts * static_cast<int64_t>(sizeof(double)) +
          kSumsInUse * sums / groups * static_cast<int64_t>(sizeof(double)) + rows * row;
 }
 

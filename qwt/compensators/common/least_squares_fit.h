@@ -29,8 +29,9 @@ struct LeastSquaresLayer {
 std::unique_ptr<BlockFit> MakeLeastSquaresFit(std::string block, int index, const FitOptions& options,
                                               LeastSquaresLayer layer);
 
-// What such a fit holds at most: the sums of `groups` groups of `inputs` to `targets` and of `positions` values, twice
-// where images are kept aside, and one group's `rows` rows in float64 beside the float32 ones they are made of.
+// What such a fit holds at most: the sums of `groups` groups of `inputs` to `targets` and of `positions` values, twice:
+// of the images that a gate keeps aside and of the others; and one group's `rows` rows in float64 beside the float32
+// ones they are made of.
 int64_t LeastSquaresBytes(const FitOptions& options, int64_t groups, int64_t inputs, int64_t targets, int64_t positions,
                           int64_t rows);
 

@@ -87,6 +87,10 @@ class GroupConv : public Compensator {
     return most;
   }
 
+  std::string SumsText() const override {
+    return absl::StrCat("group_conv factor ", factor_, " kernel_size ", kernel_, " ", options_.SumsText());
+  }
+
   absl::StatusOr<std::unique_ptr<BlockFit>> Begin(const Graph& graph, int block_index) const override {
     QWT_CHECK(block_index >= 0 && block_index < graph.blocks.size());
     QWT_ASSIGN_OR_RETURN(const std::vector<BlockShape> shapes, BlockShapes(graph));

@@ -10,6 +10,7 @@
 
 #include "ATen/TensorOperators.h"
 #include "ATen/ops/matmul.h"
+#include "absl/strings/str_cat.h"
 #include "core/base/log.h"
 #include "core/base/status.h"
 #include "qwt/block_residual.h"
@@ -38,6 +39,8 @@ class Linear : public Compensator {
     }
     return most;
   }
+
+  std::string SumsText() const override { return absl::StrCat("linear ", options_.SumsText()); }
 
   absl::StatusOr<std::unique_ptr<BlockFit>> Begin(const Graph& graph, int block_index) const override {
     QWT_CHECK(block_index >= 0 && block_index < graph.blocks.size());

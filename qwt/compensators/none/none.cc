@@ -52,6 +52,18 @@ class NoFit : public BlockFit {
     return solution;
   }
 
+  TensorMap Sums() const override { return {{"errors", sums_.Value()}}; }
+
+  absl::Status Restore(const TensorMap& sums) override {
+    const auto errors = sums.find("errors");
+    if (errors == sums.end() || errors->second.numel() != 3 || errors->second.scalar_type() != at::kDouble) {
+      return absl::DataLossError(absl::StrCat("block ", block_, ": there are no sums of its errors"));
+    }
+    sums_ = ExactSum();
+    sums_.Add(errors->second.cpu().contiguous());
+    return absl::OkStatus();
+  }
+
  private:
   const std::string block_;
   std::mutex mutex_;
@@ -60,6 +72,7 @@ class NoFit : public BlockFit {
 
 class None : public Compensator {
  public:
+  std::string SumsText() const override { return "none"; }
   absl::StatusOr<std::unique_ptr<BlockFit>> Begin(const Graph& graph, int block_index) const override {
     QWT_CHECK(block_index >= 0 && block_index < graph.blocks.size());
     return std::make_unique<NoFit>(graph.blocks[block_index].name);
