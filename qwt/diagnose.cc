@@ -263,8 +263,8 @@ void KeepShownHistograms(std::vector<SiteNoise>* sites) {
   }
 }
 
-// The name within a block. Stem and head go without their names in those of their nodes; so that "conv1.input" there is
-// not taken for a block's, they are put before the name's end: "stem.conv1.input".
+// The name within a block. Nodes of stem and head are not named after these; they get "stem." before their own last
+// name, so that the stem's "conv1.input" is not taken for a block's.
 std::string KindOf(const std::string& site, const std::string& segment) {
   const std::string prefix = segment + ".";
   if (segment != "stem" && segment != "head") return std::string(absl::StripPrefix(site, prefix));
