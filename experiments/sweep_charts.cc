@@ -23,7 +23,7 @@ LegendEntry LegendOf(const std::string& model) {
   return {style.name, style.colour, style.marker};
 }
 
-RowMark MarkOf(const SweepRun& run, const std::string& model, bool interval) {
+RowMark MarkOf(const ReportedRun& run, const std::string& model, bool interval) {
   const ModelScore& score = *ScoreOf(run, model);
   const ModelStyle style = StyleOf(model);
   RowMark mark{score.top1, style.colour, style.marker};
@@ -34,7 +34,7 @@ RowMark MarkOf(const SweepRun& run, const std::string& model, bool interval) {
 }
 
 // The run's values of the other axes, as a line's name.
-std::string OtherAxes(const SweepResults& sweep, const SweepRun& run, const std::string& axis) {
+std::string OtherAxes(const SweepResults& sweep, const ReportedRun& run, const std::string& axis) {
   std::string text;
   for (const std::string& other : sweep.axes) {
     const auto value = run.axes.find(other);
@@ -44,7 +44,7 @@ std::string OtherAxes(const SweepResults& sweep, const SweepRun& run, const std:
   return text;
 }
 
-std::optional<double> NumberOn(const SweepRun& run, const std::string& axis) {
+std::optional<double> NumberOn(const ReportedRun& run, const std::string& axis) {
   const auto value = run.axes.find(axis);
   double number = 0;
   if (value == run.axes.end() || !absl::SimpleAtod(value->second, &number)) return std::nullopt;
@@ -54,7 +54,7 @@ std::optional<double> NumberOn(const SweepRun& run, const std::string& axis) {
 // One model's line for each setting of the other axes; empty where a value is no number or there are too many lines.
 std::vector<LineSeries> LinesAlong(const SweepResults& sweep, const std::string& axis, const std::string& model) {
   std::vector<LineSeries> lines;
-  for (const SweepRun& run : sweep.runs) {
+  for (const ReportedRun& run : sweep.runs) {
     const ModelScore* score = ScoreOf(run, model);
     if (score == nullptr) continue;
     const auto x = NumberOn(run, axis);
@@ -107,7 +107,7 @@ std::string HeatFigure(const std::string& caption, const HeatChart& chart) {
 std::string GainByRunFigure(const SweepResults& sweep) {
   RowChart chart{"Accuracy of every run", {"top-1 accuracy, % (lines: 95 % intervals)"}, {}, {}};
   bool seen[4] = {};
-  for (const SweepRun& run : sweep.runs) {
+  for (const ReportedRun& run : sweep.runs) {
     ChartRow row{run.name, {}, ""};
     const bool both = ScoreOf(run, "quantized") != nullptr && ScoreOf(run, "compensated") != nullptr;
     for (int i = 0; const char* model : {"quantized", "compensated", "float"}) {
@@ -145,7 +145,7 @@ std::string FrontFigure(const SweepResults& sweep) {
   ScatterChart chart{"Accuracy against size with the Pareto front", {"size, MB", true}, {"top-1 accuracy, %"}, {}, {}};
   std::vector<std::string> places;  // that have a point: many runs share a float network, or a quantised one
   bool seen[3] = {};
-  for (const SweepRun& run : sweep.runs) {
+  for (const ReportedRun& run : sweep.runs) {
     for (int i = 0; const char* model : {"float", "quantized", "compensated"}) {
       const int kind = i++;
       const ModelScore* score = ScoreOf(run, model);
@@ -186,7 +186,7 @@ std::vector<std::string> AxisFigures(const SweepResults& sweep) {
 std::vector<std::string> BlockFigures(const SweepResults& sweep) {
   HeatChart gain{"R² by run and block", "block", {}, {}, 2};
   HeatChart depth{"Signal-to-noise ratio by run and depth", "depth: stem, blocks, logits", {}, {}, 1};
-  for (const SweepRun& run : sweep.runs) {
+  for (const ReportedRun& run : sweep.runs) {
     if (!run.result.has_value()) continue;
     const auto& blocks = run.result->blocks;
     HeatRow r2{run.name, {}};
@@ -218,7 +218,7 @@ std::vector<std::string> BlockFigures(const SweepResults& sweep) {
 std::string TimeByRunFigure(const SweepResults& sweep) {
   BarChart chart{"Time of every run by stage", {"seconds"}, {}, {}};
   std::vector<const RunResult*> results;
-  for (const SweepRun& run : sweep.runs) {
+  for (const ReportedRun& run : sweep.runs) {
     if (!run.result.has_value()) continue;
     results.push_back(&*run.result);
     chart.rows.push_back(StageBar(run.name, *run.result));

@@ -51,7 +51,7 @@ ResultTable LinkedTable(const SweepResults& sweep) {
   ResultTable table = AccuracyTable(sweep);
   table.columns.insert(table.columns.end() - 1, {"time, s"});
   for (size_t i = 0; i < sweep.runs.size(); ++i) {
-    const SweepRun& run = sweep.runs[i];
+    const ReportedRun& run = sweep.runs[i];
     std::string seconds;
     if (run.result.has_value()) {
       double sum = 0;
@@ -69,7 +69,7 @@ std::string Count(size_t count, const char* what) { return absl::StrCat(count, "
 
 std::string Headline(const SweepResults& sweep) {
   size_t ok = 0;
-  for (const SweepRun& run : sweep.runs) ok += run.status == "ok";
+  for (const ReportedRun& run : sweep.runs) ok += run.status == "ok";
   std::string text = Count(sweep.runs.size(), "run");
   if (!sweep.axes.empty()) absl::StrAppend(&text, " over ", absl::StrJoin(sweep.axes, ", "));
   if (ok < sweep.runs.size()) absl::StrAppend(&text, ": ", ok, " complete, ", sweep.runs.size() - ok, " not");
@@ -78,12 +78,12 @@ std::string Headline(const SweepResults& sweep) {
 
 // "QwT gains most in w2: +2.83 points (46.12 to 48.95 %), least in w8: -0.02."
 std::string GainSentence(const SweepResults& sweep) {
-  const auto gain = [](const SweepRun* run) {
+  const auto gain = [](const ReportedRun* run) {
     return ScoreOf(*run, "compensated")->top1 - ScoreOf(*run, "quantized")->top1;
   };
-  const SweepRun *most = nullptr, *least = nullptr;
+  const ReportedRun *most = nullptr, *least = nullptr;
   size_t better = 0, compared = 0;
-  for (const SweepRun& run : sweep.runs) {
+  for (const ReportedRun& run : sweep.runs) {
     if (ScoreOf(run, "compensated") == nullptr || ScoreOf(run, "quantized") == nullptr) continue;
     if (most == nullptr || gain(&run) > gain(most)) most = &run;
     if (least == nullptr || gain(&run) < gain(least)) least = &run;
@@ -100,7 +100,7 @@ std::string GainSentence(const SweepResults& sweep) {
 
 std::string Failures(const SweepResults& sweep) {
   std::string items;
-  for (const SweepRun& run : sweep.runs) {
+  for (const ReportedRun& run : sweep.runs) {
     if (run.status == "ok") continue;
     absl::StrAppend(&items, "<li><b>", EscapeHtml(run.name), "</b> (", EscapeHtml(run.status), ")",
                     run.error.empty() ? "" : absl::StrCat(": ", EscapeHtml(run.error)), "</li>");
@@ -117,7 +117,7 @@ std::string Provenance(const SweepResults& sweep) {
                      {"device", false},
                      {"ranks"}},
                     {}};
-  for (const SweepRun& run : sweep.runs) {
+  for (const ReportedRun& run : sweep.runs) {
     if (!run.result.has_value()) continue;
     const RunResult& result = *run.result;
     std::string images;
@@ -138,7 +138,7 @@ std::string Provenance(const SweepResults& sweep) {
 // Each run's own page, folded.
 std::string Runs(const SweepResults& sweep) {
   std::string html;
-  for (const SweepRun& run : sweep.runs) {
+  for (const ReportedRun& run : sweep.runs) {
     if (!run.result.has_value()) continue;
     absl::StrAppend(&html, "<details class='run'><summary>", EscapeHtml(run.name), "</summary>",
                     RunSummary(*run.result), RunSections(*run.result, run.config_yaml), "</details>\n");

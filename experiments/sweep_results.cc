@@ -19,7 +19,7 @@ absl::StatusOr<RunResult> ReadResult(const std::string& folder) {
   return result;
 }
 
-void ReadFolder(const std::string& folder, SweepRun* run) {
+void ReadFolder(const std::string& folder, ReportedRun* run) {
   run->config_yaml = ReadFile(folder + "/config.yaml").value_or("");
   auto result = ReadResult(folder);
   if (result.ok()) {
@@ -38,7 +38,7 @@ SweepResults Parse(const Json& json) {
   sweep.name = json.at("name");
   sweep.axes = json.at("axes").get<std::vector<std::string>>();
   for (const Json& entry : json.at("runs")) {
-    SweepRun run;
+    ReportedRun run;
     run.name = entry.at("name");
     run.folder = entry.at("folder");
     for (const auto& [axis, value] : entry.at("axes").items()) run.axes[axis] = TextOf(value);
@@ -65,7 +65,7 @@ absl::StatusOr<SweepResults> ReadSweep(const std::string& folder) {
   } catch (const Json::exception& error) {
     return absl::DataLossError(absl::StrCat(path, ": no sweep's results: ", error.what()));
   }
-  for (SweepRun& run : sweep.runs) {
+  for (ReportedRun& run : sweep.runs) {
     if (run.status != "not run") ReadFolder(absl::StrCat(folder, "/", run.folder), &run);
   }
   return sweep;
@@ -73,7 +73,7 @@ absl::StatusOr<SweepResults> ReadSweep(const std::string& folder) {
 
 absl::StatusOr<SweepResults> ReadSingleRun(const std::string& folder) {
   QWT_ASSIGN_OR_RETURN(const RunResult result, ReadResult(folder));
-  SweepRun run;
+  ReportedRun run;
   run.name = result.name;
   run.folder = ".";
   run.status = result.status.ok() ? "ok" : "failed";
@@ -82,7 +82,7 @@ absl::StatusOr<SweepResults> ReadSingleRun(const std::string& folder) {
   return SweepResults{result.name, {}, {run}};
 }
 
-std::string FinalModel(const SweepRun& run) {
+std::string FinalModel(const ReportedRun& run) {
   std::string last;
   for (const char* model : {"float", "quantized", "compensated"}) {
     if (ScoreOf(run, model) != nullptr) last = model;
@@ -90,15 +90,15 @@ std::string FinalModel(const SweepRun& run) {
   return last;
 }
 
-const ModelScore* FinalScore(const SweepRun& run) { return ScoreOf(run, FinalModel(run)); }
+const ModelScore* FinalScore(const ReportedRun& run) { return ScoreOf(run, FinalModel(run)); }
 
-const ModelScore* ScoreOf(const SweepRun& run, const std::string& model) {
+const ModelScore* ScoreOf(const ReportedRun& run, const std::string& model) {
   if (!run.result.has_value()) return nullptr;
   const auto score = run.result->scores.find(model);
   return score == run.result->scores.end() ? nullptr : &score->second;
 }
 
-std::optional<double> SizeOf(const SweepRun& run, const std::string& model) {
+std::optional<double> SizeOf(const ReportedRun& run, const std::string& model) {
   if (!run.result.has_value()) return std::nullopt;
   const auto size = run.result->size_mb.find(model);
   return size == run.result->size_mb.end() ? std::nullopt : std::optional<double>(size->second);

@@ -11,7 +11,7 @@
 
 namespace qwt {
 
-struct SweepRun {
+struct ReportedRun {
   std::string name;
   std::string folder;                       // "runs/NAME", from the sweep's folder
   std::map<std::string, std::string> axes;  // key path -> the value as it stands in a config
@@ -24,7 +24,7 @@ struct SweepRun {
 struct SweepResults {
   std::string name;
   std::vector<std::string> axes;  // key paths, in the manifest's order
-  std::vector<SweepRun> runs;     // in the manifest's order
+  std::vector<ReportedRun> runs;  // in the manifest's order
 };
 
 // FOLDER/sweep.json = {"schema": 1, "name": …, "axes": [key path, …], "runs": [{"name": …, "folder": …, "axes": {key
@@ -37,9 +37,9 @@ absl::StatusOr<SweepResults> ReadSweep(const std::string& folder);
 absl::StatusOr<SweepResults> ReadSingleRun(const std::string& folder);
 
 // The model whose figures stand for the run: the last evaluated of float, quantized, compensated; null for none.
-const ModelScore* FinalScore(const SweepRun& run);
-std::string FinalModel(const SweepRun& run);
-const ModelScore* ScoreOf(const SweepRun& run, const std::string& model);
-std::optional<double> SizeOf(const SweepRun& run, const std::string& model);
+const ModelScore* FinalScore(const ReportedRun& run);
+std::string FinalModel(const ReportedRun& run);
+const ModelScore* ScoreOf(const ReportedRun& run, const std::string& model);
+std::optional<double> SizeOf(const ReportedRun& run, const std::string& model);
 
 }  // namespace qwt

@@ -19,20 +19,20 @@ TableCell Difference(const std::optional<double>& points) {
   return {points.has_value() ? absl::StrFormat("%+.2f", *points) : ""};
 }
 
-std::optional<double> Top1(const SweepRun& run, const std::string& model) {
+std::optional<double> Top1(const ReportedRun& run, const std::string& model) {
   const ModelScore* score = ScoreOf(run, model);
   return score == nullptr ? std::nullopt : std::optional<double>(score->top1);
 }
 
 bool IsNumeric(const SweepResults& sweep, const std::string& axis) {
-  return std::all_of(sweep.runs.begin(), sweep.runs.end(), [&](const SweepRun& run) {
+  return std::all_of(sweep.runs.begin(), sweep.runs.end(), [&](const ReportedRun& run) {
     const auto value = run.axes.find(axis);
     double number;
     return value == run.axes.end() || absl::SimpleAtod(value->second, &number);
   });
 }
 
-std::vector<TableCell> AccuracyRow(const SweepResults& sweep, const SweepRun& run) {
+std::vector<TableCell> AccuracyRow(const SweepResults& sweep, const ReportedRun& run) {
   std::vector<TableCell> row = {{run.name}};
   for (const std::string& axis : sweep.axes) {
     const auto value = run.axes.find(axis);
@@ -63,7 +63,7 @@ struct Hits {
   at::Tensor images, labels, right;
 };
 
-std::optional<Hits> ReadHits(const std::string& folder, const SweepRun& run) {
+std::optional<Hits> ReadHits(const std::string& folder, const ReportedRun& run) {
   const std::string model = FinalModel(run);
   if (model.empty()) return std::nullopt;
   auto file = ReadSafetensors(absl::StrCat(folder, "/", run.folder, "/predictions.safetensors"));
@@ -85,13 +85,13 @@ ResultTable AccuracyTable(const SweepResults& sweep) {
     table.columns.push_back({name});
   }
   table.columns.push_back({"status", false});
-  for (const SweepRun& run : sweep.runs) table.rows.push_back(AccuracyRow(sweep, run));
+  for (const ReportedRun& run : sweep.runs) table.rows.push_back(AccuracyRow(sweep, run));
   return table;
 }
 
 ResultTable TimesTable(const SweepResults& sweep) {
   std::vector<std::string> stages;
-  for (const SweepRun& run : sweep.runs) {
+  for (const ReportedRun& run : sweep.runs) {
     if (!run.result.has_value()) continue;
     for (const StageRecord& stage : run.result->stages) {
       if (std::find(stages.begin(), stages.end(), stage.name) == stages.end()) stages.push_back(stage.name);
@@ -100,7 +100,7 @@ ResultTable TimesTable(const SweepResults& sweep) {
   ResultTable table{{{"run", false}}, {}};
   for (const std::string& stage : stages) table.columns.push_back({stage + ", s"});
   for (const char* name : {"time, s", "stages stored", "images/s", "peak memory, MB"}) table.columns.push_back({name});
-  for (const SweepRun& run : sweep.runs) {
+  for (const ReportedRun& run : sweep.runs) {
     if (!run.result.has_value()) continue;
     std::vector<TableCell> row = {{run.name}};
     double seconds = 0, peak = 0;
@@ -130,7 +130,7 @@ std::vector<Neighbours> CompareNeighbours(const std::string& folder, const Sweep
   std::vector<Neighbours> all;
   std::optional<Hits> before;
   std::string name_before;
-  for (const SweepRun& run : sweep.runs) {
+  for (const ReportedRun& run : sweep.runs) {
     std::optional<Hits> hits = ReadHits(folder, run);
     if (!hits.has_value()) continue;  // the next one is compared with the last that has some
     if (before.has_value() && before->images.equal(hits->images) && before->labels.equal(hits->labels)) {

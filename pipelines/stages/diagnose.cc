@@ -46,6 +46,8 @@ class DiagnoseStage : public Stage {
       return absl::OkStatus();
     }
     QWT_ASSIGN_OR_RETURN(const std::vector<Batch> loaded, LoadBatches(context, plan.images, outcome));
+    const int64_t networks = values.quantized->compensation.empty() ? 2 : 3;  // float, quantised, compensated
+    outcome->forward_images = networks * static_cast<int64_t>(plan.images.indices.size());
     std::vector<at::Tensor> batches;
     for (const Batch& batch : loaded) batches.push_back(batch.images);
     QWT_ASSIGN_OR_RETURN(values.diagnosis,
