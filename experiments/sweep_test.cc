@@ -83,7 +83,7 @@ TEST_F(SweepTest, RunsAllAndNothingTwice) {
   const ProgramResult planned = RunProgram(Command(folder, kBits, {"--dry_run"}));
   ASSERT_EQ(planned.exit_code, 0) << planned.err;
   EXPECT_THAT(planned.out, HasSubstr("sweep tiny: 3 runs (dry run: nothing is computed or written)"));
-  EXPECT_THAT(planned.out, HasSubstr("12 of 12 stages are to be computed, in about an unknown time"));
+  EXPECT_THAT(planned.out, HasSubstr("15 of 15 stages are to be computed, in about an unknown time"));
   EXPECT_FALSE(fs::exists(folder + "/out"));
 
   const ProgramResult first = RunProgram(Command(folder, kBits));
@@ -108,7 +108,7 @@ TEST_F(SweepTest, RunsAllAndNothingTwice) {
   EXPECT_EQ(Tables(folder), tables);
 
   // What is known now: nothing is left to do, and of other bit widths how long they take.
-  EXPECT_THAT(RunProgram(Command(folder, kBits, {"--dry_run"})).out, HasSubstr("0 of 12 stages are to be computed"));
+  EXPECT_THAT(RunProgram(Command(folder, kBits, {"--dry_run"})).out, HasSubstr("0 of 15 stages are to be computed"));
   EXPECT_THAT(RunProgram(Command(folder, kBits, {"--dry_run", "quantize.activation_bits=5"})).out,
               Not(HasSubstr("unknown time")));
 }
