@@ -1,15 +1,13 @@
 // calibrate: a scale for every site, from the calibration images (algorithms sections 1 to 3).
 #include "quant/calibrate.h"
 
-#include "ATen/TensorOperators.h"
-#include "ATen/ops/cat.h"
-#include "ATen/ops/zeros.h"
 #include "absl/strings/str_cat.h"
 #include "core/tensor/device.h"
 #include "models/cost.h"
 #include "pipelines/stage.h"
 #include "pipelines/stages/images_schema.h"
 #include "quant/method.h"
+#include "quant/share_plan.h"
 
 namespace qwt {
 namespace {
@@ -23,34 +21,12 @@ void CheckMethod(const Planning& planning, Problems* problems) {
   if (!fits.ok()) problems->Add("", std::string(fits.message()));
 }
 
-// How many ranks share the images. A GPU goes through a hundred of them in the time that ranks take to agree on each
-// site: they only hear what the first has found. What is computed is the same.
+// How many ranks share the images. On GPUs, sharing few of them saves less than agreeing on every site takes: the
+// others only hear what the first rank has found. What is computed is the same.
 int Sharers(const ImageList& images, const RunContext& context) {
   constexpr int64_t kWorthSharing = 128;
   const bool alone = context.device.is_cuda() && static_cast<int64_t>(images.indices.size()) < kWorthSharing;
   return alone ? 1 : context.comm.size();
-}
-
-// The first rank's plan, on all ranks. Its sites are those of `specs`.
-absl::Status SharePlan(const QuantSpecs& specs, QuantPlan* plan, Communicator& comm) {
-  if (comm.size() == 1) return absl::OkStatus();
-  at::Tensor sizes = at::zeros({static_cast<int64_t>(specs.size())}, at::kLong);
-  std::vector<at::Tensor> parts;
-  int64_t* size = sizes.mutable_data_ptr<int64_t>();
-  for (const auto& [site, quantization] : *plan) {
-    *size++ = quantization.scale.numel();
-    parts.insert(parts.end(), {quantization.scale, quantization.zero_point});
-  }
-  QWT_RETURN_IF_ERROR(comm.Broadcast(sizes, 0));
-  at::Tensor values = parts.empty() ? at::zeros({2 * sizes.sum().item<int64_t>()}, at::kFloat) : at::cat(parts);
-  QWT_RETURN_IF_ERROR(comm.Broadcast(values, 0));
-  int64_t first = 0;
-  size = sizes.mutable_data_ptr<int64_t>();
-  for (const auto& [site, spec] : specs) {
-    (*plan)[site] = {spec, values.narrow(0, first, *size).clone(), values.narrow(0, first + *size, *size).clone()};
-    first += 2 * *size++;
-  }
-  return absl::OkStatus();
 }
 
 class CalibrateStage : public Stage {
