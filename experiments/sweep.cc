@@ -60,9 +60,9 @@ std::map<std::string, std::string> GpusOf(int slot, int jobs) {
 
 // Whether the error named in result.json is one that IsRequestWrong would say.
 bool IsRequestWrongCode(const std::string& code) {
-  for (const absl::Status& status : {absl::InvalidArgumentError(""), absl::NotFoundError(""), absl::DataLossError(""),
-                                     absl::PermissionDeniedError("")}) {
-    if (code == absl::StatusCodeToString(status.code())) return true;
+  for (int i = 0; i <= static_cast<int>(absl::StatusCode::kUnauthenticated); ++i) {
+    const auto status_code = static_cast<absl::StatusCode>(i);
+    if (code == absl::StatusCodeToString(status_code)) return IsRequestWrong(absl::Status(status_code, ""));
   }
   return false;
 }

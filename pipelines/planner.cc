@@ -20,9 +20,7 @@ absl::StatusOr<Request> LoadRequest(const std::string& config_path, const std::v
   return request;
 }
 
-absl::StatusOr<Plan> MakePlan(const std::string& config_path, const std::vector<std::string>& overrides,
-                              const Placement& placement) {
-  QWT_ASSIGN_OR_RETURN(Request request, LoadRequest(config_path, overrides));
+absl::StatusOr<Plan> MakePlan(Request request, const Placement& placement) {
   Problems problems;
   Plan plan = MakePlan(std::move(request), placement, &problems);
   QWT_RETURN_IF_ERROR(problems.ToStatus());

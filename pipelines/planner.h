@@ -30,13 +30,10 @@ struct Plan {
 // the config file itself) with all that is wrong.
 absl::StatusOr<Request> LoadRequest(const std::string& config_path, const std::vector<std::string>& overrides);
 
-// Reads the config, checks it against every schema, opens what it names (weights, images) and computes every stage's
-// keys. InvalidArgument (or NotFound for the config file itself) with all that is wrong.
-absl::StatusOr<Plan> MakePlan(const std::string& config_path, const std::vector<std::string>& overrides,
-                              const Placement& placement);
-
-// The same for a request that is checked already; what is wrong is added to *problems, and the plan may then not be
-// used.
+// Opens what the request names (weights, images) and computes every stage's keys. InvalidArgument with all that is
+// wrong.
+absl::StatusOr<Plan> MakePlan(Request request, const Placement& placement);
+// The same, but what is wrong is added to *problems, and the plan may then not be used.
 Plan MakePlan(Request request, const Placement& placement, Problems* problems);
 
 // sha256 of what decides a run's result: its name, stages, keys, and the published figures beside it.

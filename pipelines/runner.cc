@@ -190,11 +190,9 @@ int Execute(const Plan& plan, const RunArguments& arguments, Communicator& comm)
   return kDone;
 }
 
-// Where this rank computes. A config that is wrong in any other way is MakePlan's to report.
-absl::StatusOr<at::Device> DeviceOf(const RunArguments& arguments, const RankSettings& settings) {
-  const auto request = LoadRequest(arguments.config, arguments.overrides);
-  if (!request.ok()) return at::Device(at::kCPU);
-  const Options& runtime = request->Of("runtime");
+// Where this rank computes.
+absl::StatusOr<at::Device> DeviceOf(const Request& request, const RankSettings& settings) {
+  const Options& runtime = request.Of("runtime");
   auto device = ResolveDevice(runtime.String("device"), settings.local_rank, settings.local_size);
   if (device.ok()) return device;
   return Annotate(device.status(), runtime.Where("device"));
@@ -217,10 +215,12 @@ int Run(const RunArguments& arguments) {
     return kRunFailed;
   }
   if (settings->size > 1) SetLogRank(settings->rank);
-  const absl::StatusOr<at::Device> device = DeviceOf(arguments, *settings);
+  absl::StatusOr<Request> request = LoadRequest(arguments.config, arguments.overrides);
+  const absl::StatusOr<at::Device> device = request.ok() ? DeviceOf(*request, *settings) : request.status();
   UseExactProducts();
   // Beside joining and planning, which read files and wait.
-  const std::future<void> warm = std::async(std::launch::async, [&] { WarmUp(device.value_or(at::kCPU)); });
+  const at::Device warmed = arguments.dry_run ? at::Device(at::kCPU) : device.value_or(at::kCPU);
+  const std::future<void> warm = std::async(std::launch::async, [=] { WarmUp(warmed); });
   auto comm = JoinRanks(*settings, device.value_or(at::kCPU));
   if (!comm.ok()) {
     std::cerr << "error: " << comm.status().message() << std::endl;
@@ -228,9 +228,8 @@ int Run(const RunArguments& arguments) {
   }
   // This thread's operators, outside ParallelFor: ranks that share a machine would fight over its cores.
   at::set_num_threads(1);
-  auto plan = device.ok()
-                  ? MakePlan(arguments.config, arguments.overrides, {settings->size, settings->local_size, *device})
-                  : absl::StatusOr<Plan>(device.status());
+  auto plan = device.ok() ? MakePlan(*std::move(request), {settings->size, settings->local_size, *device})
+                          : absl::StatusOr<Plan>(device.status());
   absl::Status agreed = AgreeOnPlan(plan, **comm);
   if (agreed.ok()) agreed = AgreeOnDevice(*device, **comm);
   if (agreed.ok()) agreed = AgreeOnBatchSizes(&*plan, **comm);
