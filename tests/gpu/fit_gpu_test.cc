@@ -69,7 +69,14 @@ void ExpectSameFit(const GoldenNetwork& network, const std::string& name, at::De
     auto fit = *compensator->Begin(network.graph, 0);
     ASSERT_TRUE(fit->Accumulate(0, x.to(device), y.to(device), y_quant.to(device)).ok());
     ASSERT_TRUE(fit->Reduce(*comm).ok());
+    const TensorMap sums = ToDevice(fit->Sums(), at::kCPU);
     solutions[i] = *fit->Solve();
+    auto restored = *compensator->Begin(network.graph, 0);
+    ASSERT_TRUE(restored->Restore(ToDevice(sums, device)).ok());
+    const BlockSolution again = *restored->Solve();
+    for (const auto& [tensor, expected] : solutions[i].tensors) {
+      EXPECT_TRUE(again.tensors.at(tensor).equal(expected)) << tensor << ", from stored sums";
+    }
     BlockSolution applied = solutions[i];
     applied.tensors = ToDevice(applied.tensors, device);
     outputs[i] = compensator->Apply(applied, x.to(device), y_quant.to(device)).cpu();
