@@ -1,7 +1,7 @@
 """Compiles CUDA sources: nvcc of the repository @cuda, one object a source."""
 
-# Ampere, Hopper, and what the driver compiles for later ones.
-_ARCHITECTURES = ["arch=compute_80,code=sm_80", "arch=compute_90,code=sm_90", "arch=compute_90,code=compute_90"]
+# Ampere, Hopper with its own matrix instructions, and what the driver compiles for later ones.
+_ARCHITECTURES = ["arch=compute_80,code=sm_80", "arch=compute_90a,code=sm_90a", "arch=compute_90,code=compute_90"]
 
 _FLAGS = ["-O3", "-std=c++17", "-Xcompiler", "-fPIC", "-Xcompiler", "-Wall", "--Werror", "all-warnings"]
 

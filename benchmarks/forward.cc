@@ -48,7 +48,9 @@ void Wait(at::Device device) {
 absl::StatusOr<std::unique_ptr<Executor>> MakeExecutor(const std::string& which, const QuantizedModel& model,
                                                        const TensorMap& parameters, at::Device device) {
   if (which == "float") return MakeFloatExecutor(parameters);
-  return MakeQuantizedExecutor(model, which == "compensated", device);
+  const bool compensated = which == "compensated" || which == "integer_compensated";
+  return MakeQuantizedExecutor(model, compensated, device,
+                               which.rfind("integer", 0) == 0 ? Numerics::kInteger : Numerics::kFake);
 }
 
 absl::StatusOr<Timing> Time(const Graph& graph, const Executor& executor, const at::Tensor& images, double seconds) {
@@ -72,7 +74,7 @@ absl::StatusOr<Timing> Time(const Graph& graph, const Executor& executor, const 
 Json Report(const std::string& which, int64_t batch, const absl::StatusOr<Timing>& timing, double float_seconds) {
   Json entry = {{"model", which}, {"batch", batch}};
   if (!timing.ok()) {
-    absl::PrintF("%-12s %6d   %s\n", which, batch, std::string(timing.status().message()));
+    absl::PrintF("%-20s %6d   %s\n", which, batch, std::string(timing.status().message()));
     entry["error"] = std::string(timing.status().message());
     return entry;
   }
@@ -87,7 +89,7 @@ Json Report(const std::string& which, int64_t batch, const absl::StatusOr<Timing
     entry["ratio"] = timing->seconds / float_seconds;
     ratio = absl::StrFormat("%.2f", timing->seconds / float_seconds);
   }
-  absl::PrintF("%-12s %6d %10.0f %10.2f %10s %6s\n", which, batch, rate, 1e3 * timing->seconds, peak, ratio);
+  absl::PrintF("%-20s %6d %10.0f %10.2f %10s %6s\n", which, batch, rate, 1e3 * timing->seconds, peak, ratio);
   std::fflush(stdout);
   return entry;
 }
@@ -103,7 +105,7 @@ absl::StatusOr<bool> Run(const Arguments& arguments) {
                  {"device", DescribeDevice(device)},
                  {"libtorch", TORCH_VERSION},
                  {"results", Json::array()}};
-  absl::PrintF("%s on %s\n%-12s %6s %10s %10s %10s %6s\n", graph.name, DescribeDevice(device), "model", "batch",
+  absl::PrintF("%s on %s\n%-20s %6s %10s %10s %10s %6s\n", graph.name, DescribeDevice(device), "model", "batch",
                "images/s", "ms", "peak", "ratio");
   bool all = true;
   for (const int64_t batch : arguments.batches) {
@@ -138,7 +140,7 @@ int main(int argc, char** argv) {
   app.add_option("--batch", arguments.batches, "Images in a batch.")->delimiter(',')->check(CLI::Range(1, 65536));
   app.add_option("--models", arguments.models, "float first, which the others are compared with.")
       ->delimiter(',')
-      ->check(CLI::IsMember({"float", "quantized", "compensated"}));
+      ->check(CLI::IsMember({"float", "quantized", "compensated", "integer", "integer_compensated"}));
   app.add_option("--seconds", arguments.seconds, "How long each is repeated.")->capture_default_str();
   app.add_option("--json", arguments.json, "A file for the same figures.");
   CLI11_PARSE(app, argc, argv);

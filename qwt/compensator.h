@@ -13,6 +13,7 @@
 #include "core/registry/registry.h"
 #include "core/tensor/safetensors.h"
 #include "models/graph.h"
+#include "quant/integer/added_product.h"
 
 namespace qwt {
 
@@ -69,6 +70,8 @@ class Compensator {
   // The compensated block's output from its input and quantised output. Const and thread safe. Throws what LibTorch
   // throws.
   virtual at::Tensor Apply(const BlockSolution& solution, const at::Tensor& x, const at::Tensor& y_quant) const = 0;
+  // What Apply adds, where it is the product of a kept solution with float16 weights: for executors that fuse it.
+  virtual std::optional<AddedProduct> Added(const BlockSolution& solution) const { return std::nullopt; }
 };
 
 inline constexpr char kCompensatorKind[] = "compensator";

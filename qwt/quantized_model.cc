@@ -4,6 +4,7 @@
 #include "core/base/status.h"
 #include "core/tensor/device.h"
 #include "quant/fake_quant_executor.h"
+#include "quant/integer/integer_executor.h"
 #include "quant/sites.h"
 #include "quant/size.h"
 
@@ -49,10 +50,13 @@ std::map<std::string, std::string> QuantizedWeights(const QuantizedModel& model)
 }
 
 absl::StatusOr<std::unique_ptr<Executor>> MakeQuantizedExecutor(const QuantizedModel& model, bool compensated,
-                                                                at::Device device) {
-  QWT_ASSIGN_OR_RETURN(std::unique_ptr<Executor> quantized,
-                       MakeFakeQuantExecutor(model.graph, ToDevice(model.parameters, device), model.plan));
-  if (!compensated) return quantized;
+                                                                at::Device device, Numerics numerics) {
+  const auto quantized = [&](const AddedProducts& added) -> absl::StatusOr<std::unique_ptr<Executor>> {
+    const TensorMap parameters = ToDevice(model.parameters, device);
+    if (numerics == Numerics::kInteger) return MakeIntegerExecutor(model.graph, parameters, model.plan, added);
+    return MakeFakeQuantExecutor(model.graph, parameters, model.plan);
+  };
+  if (!compensated) return quantized({});
   if (model.compensation.empty()) return absl::FailedPreconditionError("the model has no compensation");
   QWT_ASSIGN_OR_RETURN(const auto* component, CompensatorRegistry::Get().Find(model.compensator));
   // What a compensator applies is in its solutions; its options matter to a fit alone.
@@ -60,7 +64,21 @@ absl::StatusOr<std::unique_ptr<Executor>> MakeQuantizedExecutor(const QuantizedM
   const Options defaults = CheckOptions(ConfigNode::EmptyMap(), component->schema, &problems);
   QWT_RETURN_IF_ERROR(problems.ToStatus());
   QWT_ASSIGN_OR_RETURN(std::unique_ptr<Compensator> compensator, component->create(defaults));
-  return std::make_unique<CompensatedExecutor>(model, std::move(quantized), std::move(compensator), device);
+  AddedProducts added;
+  QuantizedModel rest = model;
+  rest.compensation.clear();
+  for (const BlockSolution& solution : model.compensation) {
+    const bool fuses = numerics == Numerics::kInteger && !device.is_cpu();
+    const std::optional<AddedProduct> product = fuses ? compensator->Added(solution) : std::nullopt;
+    if (product) {
+      added[solution.block] = {product->weight.to(device), product->bias.to(device)};
+    } else {
+      rest.compensation.push_back(solution);
+    }
+  }
+  QWT_ASSIGN_OR_RETURN(std::unique_ptr<Executor> executor, quantized(added));
+  if (rest.compensation.empty()) return executor;
+  return std::make_unique<CompensatedExecutor>(rest, std::move(executor), std::move(compensator), device);
 }
 
 double FloatSizeMb(const Graph& graph) { return BitsToMb(ParameterBits(TrainedParameters(graph), {})); }

@@ -32,9 +32,13 @@ absl::Status SaveQuantizedModel(const std::string& path, const QuantizedModel& m
 // DataLoss for a damaged file, InvalidArgument for one of another version or of something else, each saying which.
 absl::StatusOr<QuantizedModel> LoadQuantizedModel(const std::string& path);
 
+// kFake: quantised and dequantised values multiplied in float32, as the official code does; kInteger: their integers.
+enum class Numerics { kFake, kInteger };
+
 // Runs blocks quantised, each followed by its compensation if it has one, on `device`.
 absl::StatusOr<std::unique_ptr<Executor>> MakeQuantizedExecutor(const QuantizedModel& model, bool compensated,
-                                                                at::Device device = at::kCPU);
+                                                                at::Device device = at::kCPU,
+                                                                Numerics numerics = Numerics::kFake);
 
 // MB as the reference counts: Σ numel·bits/8/1e6 with the plan's bits for quantised weights, 16 for compensation
 // weights, 32 for all else but a BatchNorm's running statistics, which do not count.

@@ -1,7 +1,6 @@
 // A diagnosis on a GPU against the CPU's.
-#include "qwt/diagnosis.h"
-
 #include "gmock/gmock.h"
+#include "qwt/diagnosis.h"
 #include "tests/gpu/gpu.h"
 #include "tests/helpers/golden_model.h"
 
@@ -13,7 +12,7 @@ using DiagnosisGpuTest = GpuTest;
 double ShareOf(double share, double whole) { return share * whole + 1e-12; }
 
 TEST_F(DiagnosisGpuTest, FiguresAreTheCpus) {
-  for (const auto& [name, compensator] : {std::pair("vit_w4a4", "linear"), {"swin_w4a4", "linear"}}) {
+  for (const auto &[name, compensator] : {std::pair("vit_w4a4", "linear"), {"swin_w4a4", "linear"}}) {
     SCOPED_TRACE(name);
     const GoldenNetwork network = LoadGoldenNetwork(name);
     QuantizedModel model = QuantizeGolden(network, "repq_vit", "{weight_bits: 4, activation_bits: 4}");

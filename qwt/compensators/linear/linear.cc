@@ -63,6 +63,12 @@ class Linear : public Compensator {
     return y_quant + product.to(at::kFloat) + solution.tensors.at("bias");
   }
 
+  std::optional<AddedProduct> Added(const BlockSolution& solution) const override {
+    const at::Tensor& weight = solution.tensors.at("weight");
+    if (!solution.kept || weight.scalar_type() != at::kHalf) return std::nullopt;
+    return AddedProduct{weight, solution.tensors.at("bias")};
+  }
+
  private:
   const FitOptions options_;
 };

@@ -1,0 +1,100 @@
+// What the kernels of this folder share.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <cstdint>
+#include <stdexcept>
+#include <string>
+
+#include "quant/integer/kernels/kernels.h"
+
+namespace qwt {
+
+inline void CheckLaunch(const char* kernel) {
+  const cudaError_t error = cudaGetLastError();
+  if (error != cudaSuccess) {
+    throw std::runtime_error(std::string(kernel) + " on the GPU: " + cudaGetErrorString(error));
+  }
+}
+
+// Adding 1.5 · 2^23 rounds half to even, and leaves the integer in the float's low bits: for |x| < 2^22.
+constexpr float kRounder = 12582912.0f;
+
+// Where codes begin and end among rounded steps, both with the rounder added.
+struct CodeRange {
+  float low, high;
+  __device__ __forceinline__ explicit CodeRange(const Carrier& c) : low(kRounder - c.zero), high(low + c.top) {}
+  __device__ __forceinline__ CodeRange(float low, float high) : low(low), high(high) {}
+};
+// clamp(round(steps) + zero, 0, top): the two floats' bits differ by as much as their integers.
+__device__ __forceinline__ uint32_t CodeOf(float steps, const CodeRange& range) {
+  return __float_as_uint(fminf(fmaxf(__fadd_rn(steps, kRounder), range.low), range.high)) - __float_as_uint(range.low);
+}
+// Not contracted: a value half way between two codes is one still, and rounds to the even step as the plain loops' does.
+__device__ __forceinline__ float StepsOf(float x, const Carrier& c) { return __fmul_rn(x, c.inverse_scale); }
+__device__ __forceinline__ uint32_t CarrierOf(float x, const Carrier& c) { return CodeOf(StepsOf(x, c), CodeRange(c)); }
+
+// Codes side by side in bytes, the first the lowest.
+__device__ __forceinline__ uint32_t Pack(uint32_t a, uint32_t b) { return a | b << 8; }
+__device__ __forceinline__ uint32_t Pack(uint32_t a, uint32_t b, uint32_t c, uint32_t d) {
+  return Pack(a, b) | Pack(c, d) << 16;
+}
+
+__device__ __forceinline__ float Exp2(float x) {
+  float y;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+}
+
+// x · Φ(x), Φ by Abramowitz and Stegun 7.1.26: 1.5e-7 from it, a thousandth of what a code of 8 bits tells apart.
+__device__ __forceinline__ float Gelu(float x) {
+  const float z = fabsf(x) * 0.70710678f;
+  float t;
+  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(t) : "f"(fmaf(z, 0.3275911f, 1.0f)));
+  float tail = fmaf(t, 1.061405429f, -1.453152027f);
+  tail = fmaf(t, tail, 1.421413741f);
+  tail = fmaf(t, tail, -0.284496736f);
+  tail = fmaf(t, tail, 0.254829592f) * t * Exp2(z * z * -1.44269504f);  // erfc(z)
+  return fmaf(fabsf(x) * -0.5f, tail, fmaxf(x, 0.0f));
+}
+
+template <Activation kActivation>
+__device__ __forceinline__ float Activate(float x) {
+  if (kActivation == Activation::kGelu) return Gelu(x);
+  if (kActivation == Activation::kRelu) return fmaxf(x, 0.0f);
+  return x;
+}
+
+__device__ __forceinline__ int64_t Mapped(const RowMap& map, int64_t row) {
+  if (map.of == nullptr) return row;
+  const int64_t within = row % map.period;
+  return row - within + map.of[within];
+}
+
+__device__ __forceinline__ uint32_t SharedAddress(const void* pointer) {
+  return static_cast<uint32_t>(__cvta_generic_to_shared(pointer));
+}
+
+// 16 bytes from global to shared memory; zeros where there is nothing to read.
+__device__ __forceinline__ void CopyAsync(uint32_t to, const void* from, bool there) {
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(from), "r"(there ? 16 : 0));
+}
+__device__ __forceinline__ void CommitCopies() { asm volatile("cp.async.commit_group;"); }
+template <int kLeft>
+__device__ __forceinline__ void WaitForCopies() {
+  asm volatile("cp.async.wait_group %0;" ::"n"(kLeft) : "memory");
+}
+
+__device__ __forceinline__ void LoadMatrices(uint32_t (&r)[4], uint32_t from) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+               : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+               : "r"(from));
+}
+__device__ __forceinline__ void LoadMatricesTransposed(uint32_t (&r)[4], uint32_t from) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
+               : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
+               : "r"(from));
+}
+
+}  // namespace qwt

@@ -1,0 +1,127 @@
+// What the integer executor is made of: uint8 carriers of quantised activations, products of them with int8 weights in
+// exact int32 sums, and all that lies between two products, so that float activations are met only where the network
+// adds a residual.
+//
+// Every function exists twice: OnCpu, plain loops that say what is computed, and OnGpu, which queues the same on
+// `stream` (a cudaStream_t) and throws std::runtime_error where a kernel cannot be launched. Pointers are the device's.
+// Both compute the same integers; floats between them differ in their last bits.
+#pragma once
+
+#include <cstdint>
+
+namespace qwt {
+
+// A uniform quantiser's codes as they are carried: a = clamp(round(x / scale) + zero, 0, top), which stands for
+// (a - zero) · scale.
+//
+// Where the zero point z is whole, zero is z. A fractional z (re-parameterised sites) leaves the codes 0 and top of
+// values that are clamped to them off the grid of all others: zero is z rounded, and such ends stand for
+// (a - zero + end) · scale, end = zero - z. They are where round(x / scale) + zero is at most low or at least high.
+struct Carrier {
+  float inverse_scale = 1, scale = 1, zero = 0, top = 255;
+  float end = 0, low = -1, high = 256;  // end 0: there are none
+};
+
+// Where row m of a matrix is in another: m - m % period + of[m % period]; of null: at m.
+struct RowMap {
+  const int32_t* of = nullptr;  // [period]
+  int64_t period = 1;
+};
+
+enum class Activation { kNone, kGelu, kRelu };
+
+// Carriers of activation(x). x: float32 [rows, columns] without gaps; out: uint8 [rows, pitch].
+struct QuantizeArguments {
+  int64_t rows = 0, columns = 0, pitch = 0;
+  const float* x = nullptr;
+  Activation activation = Activation::kNone;
+  Carrier carrier;
+  uint8_t* out = nullptr;
+};
+
+// Carriers of LayerNorm(x): row m of out is that of row map(m) of x. Which of a row's codes are ends are bits of uint32
+// words at ends_offset bytes of the row, the least significant first; 0: they are not written.
+struct NormQuantizeArguments {
+  int64_t rows = 0, columns = 0, pitch = 0;  // columns: at most 4096, divisible by 4
+  const float* x = nullptr;                  // float32 [rows, columns]
+  const float *weight = nullptr, *bias = nullptr;
+  float epsilon = 0;
+  RowMap map;
+  Carrier carrier;
+  uint8_t* out = nullptr;  // [rows, pitch]
+  int64_t ends_offset = 0;
+};
+
+// Carriers of the patches that a convolution multiplies: out [N·h'·w', pitch], a row's columns by (channel, y, x) of
+// the kernel. Beyond the image lie zeros.
+struct PatchQuantizeArguments {
+  int64_t images = 0, channels = 0, height = 0, width = 0;
+  int64_t kernel = 0, stride = 1, padding = 0, out_height = 0, out_width = 0, pitch = 0;
+  const float* x = nullptr;  // float32 [N, C, h, w]
+  Carrier carrier;
+  uint8_t* out = nullptr;
+};
+
+// v = scale[n] · (end_multiplier · Σ_k a[m,k] · w[n,k] + end_code · Σ_k∈ends(m) w[n,k]) + row_sum_scale[n] · Σ_k a[m,k]
+//     + end_count_scale[n] · |ends(m)| + bias[n].
+struct ProductArguments {
+  int64_t rows = 0, columns = 0, depth = 0;  // M, N, K
+  const uint8_t* a = nullptr;                // [M, a_pitch]
+  const int8_t* w = nullptr;                 // [N, w_pitch], 0 beyond K
+  int64_t a_pitch = 0, w_pitch = 0;          // bytes, divisible by 16
+  const float *scale = nullptr, *bias = nullptr;
+  const float* row_sum_scale = nullptr;  // null: zeros
+  int64_t ends_offset = 0;               // of a's rows; 0: there are no ends
+  int32_t end_multiplier = 1, end_code = 0;  // the sum of both fits an int32; end_code at most 255
+  const float* end_count_scale = nullptr;    // null: zeros; else row_sum_scale is there, too
+  // One of two outputs. Float: out[map(m), n] = v + residual[map(m), n] + addend[map(m), n], all [rows, N].
+  float* out = nullptr;
+  const float* residual = nullptr;  // null: zeros
+  const void* addend = nullptr;     // float16; null: zeros. For GPUs alone
+  RowMap map;
+  // Codes, uint8 [M, code_pitch]; a third of the columns each by carriers[0], [1], [2], or all by carriers[0] where
+  // groups is 1. Without an activation v is in steps already (InSteps): clamp(round(v) + zero, 0, top); else carriers of
+  // activation(v), in one group.
+  uint8_t* codes = nullptr;
+  int64_t code_pitch = 0;
+  Activation activation = Activation::kNone;
+  int groups = 1;  // 1 or 3
+  Carrier carriers[3];
+};
+
+// Attention of B·W windows (or images) of T tokens: codes [B·W·T, pitch] hold query, key and value, H · D columns each;
+// out, carriers [B·W·T, out_pitch], heads side by side.
+//   p = softmax(score_scale · Σ (q - zq)(k - zk) + bias + mask), quantised; out = Σ p̂ (v - zv) · value_unit.
+struct AttentionArguments {
+  int64_t windows = 0, tokens = 0, heads = 0, head_width = 0;
+  const uint8_t* codes = nullptr;
+  int64_t pitch = 0;
+  float query_zero = 0, key_zero = 0, value_zero = 0;  // whole
+  float score_scale = 1, value_unit = 1;
+  const float* bias = nullptr;  // [H, T, T]; null: zeros
+  const float* mask = nullptr;  // [W, T, T] for window m % W; null: zeros
+  int64_t masks = 1;            // W
+  bool log_sqrt2 = true;        // p̂ as quant/kernels/log_sqrt2.h has it; else by `uniform`, whose zero is whole
+  float log_scale = 1, log_floor = 0;
+  int zero_code = 16;
+  Carrier uniform;
+  Carrier carrier;  // of the output
+  uint8_t* out = nullptr;
+  int64_t out_pitch = 0;
+};
+// What AttentionOnGpu takes: more tokens or wider heads it does not.
+inline constexpr int64_t kMostAttentionTokens = 256, kMostHeadWidth = 64;
+
+void QuantizeOnCpu(const QuantizeArguments& arguments);
+void NormQuantizeOnCpu(const NormQuantizeArguments& arguments);
+void PatchQuantizeOnCpu(const PatchQuantizeArguments& arguments);
+void ProductOnCpu(const ProductArguments& arguments);
+void AttentionOnCpu(const AttentionArguments& arguments);
+
+void QuantizeOnGpu(const QuantizeArguments& arguments, void* stream);
+void NormQuantizeOnGpu(const NormQuantizeArguments& arguments, void* stream);
+void PatchQuantizeOnGpu(const PatchQuantizeArguments& arguments, void* stream);
+void ProductOnGpu(const ProductArguments& arguments, void* stream);
+void AttentionOnGpu(const AttentionArguments& arguments, void* stream);
+
+}  // namespace qwt

@@ -1,0 +1,169 @@
+// Quantisation of float tensors to carriers: bound by memory, each value read once.
+#include <algorithm>
+
+#include "quant/integer/kernels/device.cuh"
+
+namespace qwt {
+namespace {
+
+constexpr int kThreads = 256;
+
+int BlocksFor(int64_t items, int64_t each) {
+  return static_cast<int>(std::min<int64_t>((items + each - 1) / each, 1 << 30));
+}
+
+__device__ __forceinline__ uint32_t CarriersOf(float4 x, const Carrier& c) {
+  return Pack(CarrierOf(x.x, c), CarrierOf(x.y, c), CarrierOf(x.z, c), CarrierOf(x.w, c));
+}
+
+template <Activation kActivation>
+__global__ void Quantize(QuantizeArguments p) {
+  const int64_t quads = (p.columns + 3) / 4, i = blockIdx.x * static_cast<int64_t>(kThreads) + threadIdx.x;
+  if (i >= p.rows * quads) return;
+  const int64_t row = i / quads, column = i % quads * 4;
+  const float* x = p.x + row * p.columns + column;
+  uint8_t* out = p.out + row * p.pitch + column;
+  if (p.columns % 4 == 0) {
+    const float4 v = *reinterpret_cast<const float4*>(x);
+    *reinterpret_cast<uint32_t*>(out) = CarriersOf(
+        make_float4(Activate<kActivation>(v.x), Activate<kActivation>(v.y), Activate<kActivation>(v.z), Activate<kActivation>(v.w)),
+        p.carrier);
+    return;
+  }
+  for (int j = 0; j < 4 && column + j < p.columns; ++j) {
+    out[j] = static_cast<uint8_t>(CarrierOf(Activate<kActivation>(x[j]), p.carrier));
+  }
+}
+
+__device__ __forceinline__ float WarpSum(float x) {
+#pragma unroll
+  for (int step = 16; step > 0; step /= 2) x += __shfl_xor_sync(~0u, x, step);
+  return x;
+}
+
+__device__ __forceinline__ uint32_t IsEnd(float x, const Carrier& c) {
+  const float rounded = __fadd_rn(StepsOf(x, c), kRounder), first = kRounder - c.zero;
+  return rounded <= first + c.low || rounded >= first + c.high;
+}
+
+// A warp a row, which it keeps in kVectors registers of four values a lane.
+template <int kVectors>
+__global__ void __launch_bounds__(kThreads) NormQuantize(NormQuantizeArguments p) {
+  const int lane = threadIdx.x % 32;
+  const int64_t row = blockIdx.x * static_cast<int64_t>(kThreads / 32) + threadIdx.x / 32;
+  if (row >= p.rows) return;
+  const float4* x = reinterpret_cast<const float4*>(p.x + Mapped(p.map, row) * p.columns);
+  const int quads = static_cast<int>(p.columns / 4);
+  float4 v[kVectors];
+  float sum = 0;
+#pragma unroll
+  for (int i = 0; i < kVectors; ++i) {
+    const int quad = i * 32 + lane;
+    v[i] = quad < quads ? x[quad] : make_float4(0, 0, 0, 0);
+    sum += (v[i].x + v[i].y) + (v[i].z + v[i].w);
+  }
+  const float mean = WarpSum(sum) / p.columns;
+  float squares = 0;
+#pragma unroll
+  for (int i = 0; i < kVectors; ++i) {
+    if (i * 32 + lane >= quads) continue;
+    v[i] = make_float4(v[i].x - mean, v[i].y - mean, v[i].z - mean, v[i].w - mean);
+    squares += (v[i].x * v[i].x + v[i].y * v[i].y) + (v[i].z * v[i].z + v[i].w * v[i].w);
+  }
+  const float inverse = rsqrtf(WarpSum(squares) / p.columns + p.epsilon);
+  uint32_t* out = reinterpret_cast<uint32_t*>(p.out + row * p.pitch);
+#pragma unroll
+  for (int i = 0; i < kVectors; ++i) {
+    const int quad = i * 32 + lane;
+    if (quad >= quads) continue;
+    const float4 w = reinterpret_cast<const float4*>(p.weight)[quad], b = reinterpret_cast<const float4*>(p.bias)[quad];
+    v[i] = make_float4(v[i].x * inverse * w.x + b.x, v[i].y * inverse * w.y + b.y, v[i].z * inverse * w.z + b.z,
+                       v[i].w * inverse * w.w + b.w);
+    out[quad] = CarriersOf(v[i], p.carrier);
+  }
+  if (p.ends_offset == 0) return;
+  uint32_t* words = out + p.ends_offset / 4;
+  const int count = (quads + 7) / 8;
+#pragma unroll
+  for (int i = 0; i < kVectors; ++i) {
+    uint32_t ends = IsEnd(v[i].x, p.carrier) | IsEnd(v[i].y, p.carrier) << 1 | IsEnd(v[i].z, p.carrier) << 2 |
+                    IsEnd(v[i].w, p.carrier) << 3;
+    ends = i * 32 + lane < quads ? ends << (lane % 8 * 4) : 0;  // a word for eight lanes
+#pragma unroll
+    for (int step = 4; step > 0; step /= 2) ends |= __shfl_xor_sync(~0u, ends, step);
+    const int word = i * 4 + lane / 8;
+    if (lane % 8 == 0 && word < count) words[word] = ends;
+  }
+}
+
+// A thread four columns of a patch, which may lie in several of its lines.
+__global__ void PatchQuantize(PatchQuantizeArguments p) {
+  const int depth = static_cast<int>(p.channels * p.kernel * p.kernel), kernel = static_cast<int>(p.kernel);
+  const int quads = (depth + 3) / 4;
+  const int64_t i = blockIdx.x * static_cast<int64_t>(kThreads) + threadIdx.x;
+  if (i >= p.images * p.out_height * p.out_width * quads) return;
+  const auto row = static_cast<uint32_t>(i / quads);  // 32 bits: divisions cost
+  const int column = static_cast<int>(i - static_cast<int64_t>(row) * quads) * 4;
+  const uint32_t positions = static_cast<uint32_t>(p.out_height * p.out_width), image = row / positions;
+  const int position = static_cast<int>(row - image * positions);
+  const int top = position / static_cast<int>(p.out_width) * static_cast<int>(p.stride) - static_cast<int>(p.padding);
+  const int left = position % static_cast<int>(p.out_width) * static_cast<int>(p.stride) - static_cast<int>(p.padding);
+  if (kernel % 4 == 0 && p.stride % 4 == 0 && p.padding == 0 && p.width % 4 == 0) {  // all of one line
+    const int y = top + column / kernel % kernel, x = left + column % kernel, channel = column / (kernel * kernel);
+    const float4 v = *reinterpret_cast<const float4*>(p.x + ((static_cast<int64_t>(image) * p.channels + channel) * p.height + y) * p.width + x);
+    *reinterpret_cast<uint32_t*>(p.out + static_cast<int64_t>(row) * p.pitch + column) =
+        CarriersOf(v, p.carrier);
+    return;
+  }
+  uint32_t packed = 0;
+#pragma unroll
+  for (int j = 0; j < 4; ++j) {
+    const int k = column + j, channel = k / (kernel * kernel), y = top + k / kernel % kernel, x = left + k % kernel;
+    if (k >= depth) break;
+    const bool inside = y >= 0 && y < p.height && x >= 0 && x < p.width;
+    const float value = inside ? p.x[((static_cast<int64_t>(image) * p.channels + channel) * p.height + y) * p.width + x] : 0.0f;
+    packed |= CarrierOf(value, p.carrier) << (8 * j);
+  }
+  *reinterpret_cast<uint32_t*>(p.out + static_cast<int64_t>(row) * p.pitch + column) = packed;  // pitch: a whole number of them
+}
+
+template <int kVectors>
+void LaunchNorm(const NormQuantizeArguments& p, cudaStream_t stream) {
+  NormQuantize<kVectors><<<BlocksFor(p.rows, kThreads / 32), kThreads, 0, stream>>>(p);
+}
+
+}  // namespace
+
+void QuantizeOnGpu(const QuantizeArguments& p, void* stream) {
+  const int64_t items = p.rows * ((p.columns + 3) / 4);
+  if (items == 0) return;
+  const auto queue = static_cast<cudaStream_t>(stream);
+  const int blocks = BlocksFor(items, kThreads);
+  if (p.activation == Activation::kNone) Quantize<Activation::kNone><<<blocks, kThreads, 0, queue>>>(p);
+  if (p.activation == Activation::kGelu) Quantize<Activation::kGelu><<<blocks, kThreads, 0, queue>>>(p);
+  if (p.activation == Activation::kRelu) Quantize<Activation::kRelu><<<blocks, kThreads, 0, queue>>>(p);
+  CheckLaunch("quantisation");
+}
+
+void NormQuantizeOnGpu(const NormQuantizeArguments& p, void* stream) {
+  if (p.rows == 0) return;
+  if (p.columns % 4 != 0 || p.columns > 4096) throw std::runtime_error("LayerNorm on the GPU: too many channels");
+  const auto queue = static_cast<cudaStream_t>(stream);
+  const int64_t vectors = (p.columns + 127) / 128;
+  if (vectors <= 1) LaunchNorm<1>(p, queue);
+  else if (vectors <= 2) LaunchNorm<2>(p, queue);
+  else if (vectors <= 3) LaunchNorm<3>(p, queue);
+  else if (vectors <= 6) LaunchNorm<6>(p, queue);
+  else if (vectors <= 12) LaunchNorm<12>(p, queue);
+  else LaunchNorm<32>(p, queue);
+  CheckLaunch("LayerNorm");
+}
+
+void PatchQuantizeOnGpu(const PatchQuantizeArguments& p, void* stream) {
+  const int64_t items = p.images * p.out_height * p.out_width * ((p.channels * p.kernel * p.kernel + 3) / 4);
+  if (items == 0) return;
+  PatchQuantize<<<BlocksFor(items, kThreads), kThreads, 0, static_cast<cudaStream_t>(stream)>>>(p);
+  CheckLaunch("quantisation of patches");
+}
+
+}  // namespace qwt

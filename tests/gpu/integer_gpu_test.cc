@@ -1,0 +1,265 @@
+// The integer executor's kernels on a GPU against the plain loops, and whole networks against the fake quantiser.
+#include "quant/integer/integer_executor.h"
+
+#include <cmath>
+
+#include "ATen/TensorOperators.h"
+#include "ATen/ops/empty.h"
+#include "ATen/ops/rand.h"
+#include "ATen/ops/randint.h"
+#include "ATen/ops/randn.h"
+#include "ATen/ops/zeros.h"
+#include "core/tensor/stream.h"
+#include "absl/strings/str_cat.h"
+#include "gmock/gmock.h"
+#include "quant/fake_quant_executor.h"
+#include "quant/integer/kernels/kernels.h"
+#include "tests/gpu/gpu.h"
+#include "tests/helpers/golden_model.h"
+
+namespace qwt {
+namespace {
+
+using IntegerGpuTest = GpuTest;
+
+Carrier Uniform(float scale, float zero, float top, float end = 0) {
+  Carrier carrier;
+  carrier.scale = scale;
+  carrier.inverse_scale = 1 / scale;
+  carrier.zero = zero;
+  carrier.top = top;
+  carrier.end = end;
+  if (end != 0) {
+    carrier.low = end > 0 ? 0 : -1;
+    carrier.high = end > 0 ? top + 1 : top;
+  }
+  return carrier;
+}
+
+int64_t RoundUp(int64_t x, int64_t to) { return (x + to - 1) / to * to; }
+
+// What a product reads, on both devices.
+struct ProductCase {
+  int64_t rows, columns, depth;
+  bool row_sums = false, ends = false;
+  int64_t period = 0;  // of the row map; 0: none
+};
+
+struct ProductTensors {
+  at::Tensor a, w, scale, bias, row_sum_scale, end_count_scale, residual, map;
+};
+
+ProductTensors RandomTensors(const ProductCase& c) {
+  ProductTensors t;
+  const int64_t pitch = RoundUp(c.depth, 16), words = (c.depth + 31) / 32;
+  t.a = at::randint(0, 256, {c.rows, pitch + RoundUp(words * 4, 16)}, at::kByte);
+  if (c.ends) {  // few, but in the last rows many
+    at::Tensor bits = at::rand({c.rows, t.a.size(1) - pitch}).lt(0.05).to(at::kByte);
+    bits.narrow(0, c.rows - 1, 1).fill_(255);
+    t.a.narrow(1, pitch, bits.size(1)).copy_(bits);
+    if (c.depth % 32 != 0) t.a.narrow(1, pitch + c.depth / 32 * 4, 4).fill_(0);
+  }
+  t.w = at::randint(-128, 128, {c.columns, pitch}, at::kChar);
+  if (pitch > c.depth) t.w.narrow(1, c.depth, pitch - c.depth).fill_(0);
+  const double size = 128 * 74 * std::sqrt(static_cast<double>(c.depth));  // of Σ a·w
+  t.scale = (at::rand({c.columns}) + 0.5) * (8 / size / (c.ends ? 19 : 1));
+  t.bias = at::rand({c.columns}) * 15;
+  if (c.row_sums) t.row_sum_scale = at::randn({c.columns}) * 1e-3 / std::sqrt(static_cast<double>(c.depth));
+  t.end_count_scale = at::randn({c.columns}) * 1e-2;
+  t.residual = at::randn({c.rows, c.columns});
+  if (c.period > 0) t.map = at::randn({c.period}).argsort().to(at::kInt);
+  return t;
+}
+
+void MoveTo(at::Device device, ProductTensors* t) {
+  for (at::Tensor* tensor : {&t->a, &t->w, &t->scale, &t->bias, &t->row_sum_scale, &t->end_count_scale, &t->residual,
+                             &t->map}) {
+    if (tensor->defined()) *tensor = tensor->to(device);
+  }
+}
+
+ProductArguments ArgumentsOf(const ProductCase& c, const ProductTensors& t) {
+  ProductArguments p;
+  p.rows = c.rows;
+  p.columns = c.columns;
+  p.depth = c.depth;
+  p.a = t.a.const_data_ptr<uint8_t>();
+  p.a_pitch = t.a.size(1);
+  p.w = t.w.const_data_ptr<int8_t>();
+  p.w_pitch = t.w.size(1);
+  p.scale = t.scale.const_data_ptr<float>();
+  p.bias = t.bias.const_data_ptr<float>();
+  if (c.row_sums) p.row_sum_scale = t.row_sum_scale.const_data_ptr<float>();
+  if (c.ends) {
+    p.ends_offset = RoundUp(c.depth, 16);
+    p.end_multiplier = -19;
+    p.end_code = 7;
+    if (c.row_sums) p.end_count_scale = t.end_count_scale.const_data_ptr<float>();
+  }
+  return p;
+}
+
+// float32 [rows, columns].
+at::Tensor FloatProduct(const ProductCase& c, const ProductTensors& t) {
+  at::Tensor out = at::empty_like(t.residual);
+  ProductArguments p = ArgumentsOf(c, t);
+  p.out = out.mutable_data_ptr<float>();
+  p.residual = t.residual.const_data_ptr<float>();
+  if (c.period > 0) p.map = {t.map.const_data_ptr<int32_t>(), c.period};
+  if (out.is_cpu()) {
+    ProductOnCpu(p);
+  } else {
+    RunOnStreamOf(out, [&](void* stream) { ProductOnGpu(p, stream); });
+  }
+  return out.cpu();
+}
+
+at::Tensor CodeProduct(const ProductCase& c, const ProductTensors& t, Activation activation, int groups) {
+  const int64_t pitch = RoundUp(c.columns, 16);
+  at::Tensor out = at::zeros({c.rows, pitch}, t.a.options());
+  ProductArguments p = ArgumentsOf(c, t);
+  p.codes = out.mutable_data_ptr<uint8_t>();
+  p.code_pitch = pitch;
+  p.activation = activation;
+  p.groups = groups;
+  for (int i = 0; i < 3; ++i) p.carriers[i] = Uniform(0.5f + i, 7.0f + i, 15.0f + 40 * i);
+  if (out.is_cpu()) {
+    ProductOnCpu(p);
+  } else {
+    RunOnStreamOf(out, [&](void* stream) { ProductOnGpu(p, stream); });
+  }
+  return out.narrow(1, 0, c.columns).cpu();
+}
+
+const ProductCase kProducts[] = {
+    {1, 1, 1},
+    {3, 10, 48},
+    {128, 128, 128},
+    {257, 384, 384},
+    {300, 1152, 384, false, true},
+    {130, 96, 200, true},
+    {77, 48, 72, true, true},
+    {4 * 49, 132, 1536, false, false, 49},
+    {64 * 3, 64, 96, false, true, 64},
+    {1000, 1000, 1000, true, true},
+};
+
+std::string Name(const ProductCase& c) {
+  return absl::StrCat(c.rows, " x ", c.columns, " x ", c.depth, c.row_sums ? ", row sums" : "", c.ends ? ", ends" : "");
+}
+
+TEST_F(IntegerGpuTest, ProductsAreThePlainLoops) {
+  for (const ProductCase& c : kProducts) {
+    SCOPED_TRACE(Name(c));
+    ProductTensors t = RandomTensors(c);
+    const at::Tensor floats = FloatProduct(c, t);
+    const at::Tensor codes[3] = {CodeProduct(c, t, Activation::kNone, c.columns % 3 == 0 ? 3 : 1),
+                                 CodeProduct(c, t, Activation::kGelu, 1), CodeProduct(c, t, Activation::kRelu, 1)};
+    MoveTo(gpu_, &t);
+    EXPECT_LT((FloatProduct(c, t) - floats).abs().max().item<float>(), 1e-3f * floats.abs().max().item<float>() / 256);
+    const at::Tensor found[3] = {CodeProduct(c, t, Activation::kNone, c.columns % 3 == 0 ? 3 : 1),
+                                 CodeProduct(c, t, Activation::kGelu, 1), CodeProduct(c, t, Activation::kRelu, 1)};
+    for (int i = 0; i < 3; ++i) {
+      // Of values on the edge of two codes, float32's last bit decides.
+      const at::Tensor apart = (found[i].to(at::kInt) - codes[i].to(at::kInt)).abs();
+      EXPECT_LE(apart.max().item<int>(), 1) << i;
+      EXPECT_LT(apart.sum().item<int64_t>(), 2 + apart.numel() / 1000) << i;
+    }
+  }
+}
+
+struct AttentionCase {
+  int64_t windows, tokens, heads, head_width;
+  bool log_sqrt2 = true, biased = false;
+  int64_t masks = 0;
+};
+
+at::Tensor Attend(const AttentionCase& c, const at::Tensor& codes, const at::Tensor& bias, const at::Tensor& mask) {
+  const int64_t pitch = RoundUp(c.heads * c.head_width, 16);
+  at::Tensor out = at::zeros({c.windows * c.tokens, pitch}, codes.options());
+  AttentionArguments p;
+  p.windows = c.windows;
+  p.tokens = c.tokens;
+  p.heads = c.heads;
+  p.head_width = c.head_width;
+  p.codes = codes.const_data_ptr<uint8_t>();
+  p.pitch = codes.size(1);
+  p.query_zero = 7;
+  p.key_zero = 8;
+  p.value_zero = 6;
+  p.score_scale = 0.02f;
+  p.value_unit = 0.1f;
+  if (c.biased) p.bias = bias.const_data_ptr<float>();
+  if (c.masks > 0) {
+    p.mask = mask.const_data_ptr<float>();
+    p.masks = c.masks;
+  }
+  p.log_sqrt2 = c.log_sqrt2;
+  p.log_scale = 0.8f;
+  p.log_floor = 1e-6f;
+  p.zero_code = 16;
+  p.uniform = Uniform(1.0f / 60, 0, 63);
+  p.carrier = Uniform(0.01f, 120, 255);
+  p.out = out.mutable_data_ptr<uint8_t>();
+  p.out_pitch = pitch;
+  if (out.is_cpu()) {
+    AttentionOnCpu(p);
+  } else {
+    RunOnStreamOf(out, [&](void* stream) { AttentionOnGpu(p, stream); });
+  }
+  return out.narrow(1, 0, c.heads * c.head_width).cpu();
+}
+
+TEST_F(IntegerGpuTest, AttentionsAreThePlainLoops) {
+  const AttentionCase cases[] = {{3, 17, 3, 16},          {2, 197, 2, 64},        {2, 198, 1, 64, false},
+                                 {8, 49, 3, 32, true, true}, {8, 49, 2, 32, true, true, 4}, {5, 16, 2, 12, false, true},
+                                 {1, 256, 1, 64},         {1, 1, 1, 4}};
+  for (const AttentionCase& c : cases) {
+    SCOPED_TRACE(absl::StrCat(c.windows, " x ", c.tokens, " x ", c.heads, " x ", c.head_width));
+    const at::Tensor codes = at::randint(0, 16, {c.windows * c.tokens, RoundUp(3 * c.heads * c.head_width, 16)}, at::kByte);
+    const at::Tensor bias = at::randn({c.heads, c.tokens, c.tokens});
+    const at::Tensor mask = at::rand({std::max<int64_t>(1, c.masks), c.tokens, c.tokens}).lt(0.3).to(at::kFloat) * -100;
+    const at::Tensor expected = Attend(c, codes, bias, mask);
+    const at::Tensor found = Attend(c, codes.to(gpu_), bias.to(gpu_), mask.to(gpu_));
+    EXPECT_GT(expected.to(at::kFloat).std().item<float>(), c.tokens == 1 ? -1 : 3);
+    // A probability on the edge of two codes moves its row.
+    const at::Tensor apart = (found.to(at::kInt) - expected.to(at::kInt)).abs();
+    EXPECT_LT(apart.gt(0).to(at::kFloat).mean().item<float>(), 0.01f);
+    EXPECT_LT(apart.to(at::kFloat).mean().item<float>(), 0.05f);
+  }
+}
+
+// Each segment on the same input. Where codes before it lie on an edge they differ, and what follows from them.
+void ExpectSameNetwork(const std::string& name, const std::string& method, const std::string& options, at::Device gpu) {
+  SCOPED_TRACE(name + " " + options);
+  const GoldenNetwork network = LoadGoldenNetwork(name);
+  const QuantizedModel model = QuantizeGolden(network, method, options);
+  const TensorMap parameters = ToDevice(model.parameters, gpu);
+  const auto fake = *MakeFakeQuantExecutor(model.graph, parameters, model.plan);
+  const auto integer = MakeIntegerExecutor(model.graph, parameters, model.plan);
+  ASSERT_TRUE(integer.ok()) << integer.status();
+  at::Tensor x = network.evaluation.to(gpu);
+  for (const Segment* segment : model.graph.Segments()) {
+    const at::Tensor expected = *fake->Run(*segment, x);
+    const auto found = (*integer)->Run(*segment, x);
+    ASSERT_TRUE(found.ok()) << found.status();
+    ASSERT_EQ(found->sizes(), expected.sizes()) << segment->name;
+    const at::Tensor error = (*found - expected).abs() / expected.std();
+    EXPECT_LT(error.gt(1e-4).to(at::kFloat).mean().item<float>(), 0.1f) << segment->name;
+    x = expected;
+  }
+}
+
+TEST_F(IntegerGpuTest, NetworksAreTheFakeQuantisers) {
+  for (const char* name : {"vit_w4a4", "deit_distilled_w4a4", "swin_w4a4", "resnet_basic_w4a4"}) {
+    for (const char* options : {"{weight_bits: 4, activation_bits: 4}", "{weight_bits: 6, activation_bits: 6}",
+                                "{weight_bits: 8, activation_bits: 8}", "{weight_bits: 2, activation_bits: 3}"}) {
+      const bool tokens = std::string(name).find("resnet") == std::string::npos;
+      ExpectSameNetwork(name, tokens ? "repq_vit" : "percentile", options, gpu_);
+    }
+    ExpectSameNetwork(name, "minmax", "{weight_bits: 8, activation_bits: 8}", gpu_);
+  }
+}
+
+}  // namespace
+}  // namespace qwt
