@@ -39,6 +39,7 @@ Plan MakePlan(Request request, const Placement& placement, Problems* problems) {
     plan.stages.back().name = name;
   }
   plan.graph = std::move(planning.graph);
+  plan.made = std::move(planning.made);
   return plan;
 }
 
@@ -48,6 +49,8 @@ std::string PlanHash(const Plan& plan) {
     absl::StrAppend(&text, stage.name, "\n");
     for (const StoreKey& key : stage.keys) absl::StrAppend(&text, key.hash(), "\n");
   }
+  // Stages that store nothing make values, too.
+  for (const auto& [value, hash] : plan.made) absl::StrAppend(&text, value, " ", hash, "\n");
   const auto expected = plan.request.sections.find(kExpected);
   if (expected != plan.request.sections.end()) absl::StrAppend(&text, expected->second.ToYaml(0));
   return Sha256(text);
