@@ -52,7 +52,8 @@ std::set<std::string> AfterFit() { return {"fit", "compensated", "diagnose"}; }
 
 std::string KeysConfig::Yaml() const {
   return absl::StrCat("name: keys\nstages: [load, calibrate, quantize, fit, evaluate, diagnose]\nmodel: ", model,
-                      "\ndataset: ", dataset, "\ncalibrate: {images: 8, order: first, transform: eval}\nquantize: {method: ", method,
+                      "\ndataset: ", dataset,
+                      "\ncalibrate: {images: 8, order: first, transform: eval}\nquantize: {method: ", method,
                       "}\nfit: {images: 8, order: first, transform: eval, compensator: ", compensator,
                       "}\nevaluate: {images: 10}\ndiagnose: {images: 4}\nexpected: {of: W4/A4, float: 80, quantized: "
                       "60, compensated: 70}\nruntime: {store: ",
@@ -66,8 +67,8 @@ std::string KeysConfig::WeightsFile() {
 }
 
 std::map<std::string, std::string> OptionsWithoutEffect() {
-  return {{"runtime.device", "cpu"},        {"runtime.ranks", "2"},         {"runtime.store", "another"},
-          {"runtime.threads", "2"},         {"evaluate.crop_cache", "true"}, {"fit.store_sums", "true"}};
+  return {{"runtime.device", "cpu"}, {"runtime.ranks", "2"},          {"runtime.store", "another"},
+          {"runtime.threads", "2"},  {"evaluate.crop_cache", "true"}, {"fit.store_sums", "true"}};
 }
 
 }  // namespace qwt

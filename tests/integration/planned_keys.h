@@ -34,8 +34,8 @@ inline std::set<std::string> None() { return {}; }
 
 // A config of every stage on a tiny network; nothing of it is drawn at random but the images of diagnose.
 struct KeysConfig {
-  std::string model = "{name: vit, image: 32, patch: 8, width: 16, depth: 2, heads: 2, classes: 10, weights: " +
-                      WeightsFile() + "}";
+  std::string model =
+      "{name: vit, image: 32, patch: 8, width: 16, depth: 2, heads: 2, classes: 10, weights: " + WeightsFile() + "}";
   std::string dataset = "{name: generated, preset: deit, side: 40, classes: 10, images: 40, train_images: 40}";
   std::string method = "minmax";
   std::string compensator = "linear";

@@ -69,16 +69,17 @@ std::string IdxFolder(const std::string& name, char grey) {
 // A model that a run has saved.
 std::string SavedModel(const std::string& name, const std::string& bits) {
   const std::string folder = TestFolder(name);
-  const ProgramResult run = RunProgram(ShortQuickstart(
-      folder, {"stages=[load, calibrate, quantize, fit]", "calibrate.images=1", "fit.images=1", "quantize.weight_bits=" + bits}));
+  const ProgramResult run =
+      RunProgram(ShortQuickstart(folder, {"stages=[load, calibrate, quantize, fit]", "calibrate.images=1",
+                                          "fit.images=1", "quantize.weight_bits=" + bits}));
   EXPECT_EQ(run.exit_code, 0) << run.err;
   return folder + "/out/model.safetensors";
 }
 
 // A change of an option beside what its schema tells.
 struct Special {
-  std::vector<std::string> overrides;   // "section.option=value", with what must change along; {}: as the schema tells
-  std::optional<Names> changes = {};    // what then has another key; nullopt: what the section says
+  std::vector<std::string> overrides;    // "section.option=value", with what must change along; {}: as the schema tells
+  std::optional<Names> changes = {};     // what then has another key; nullopt: what the section says
   std::vector<std::string> before = {};  // overrides of the config that is changed
 };
 
@@ -233,7 +234,8 @@ class StoreKeysTest : public testing::Test {
     const std::string section = path.substr(0, path.find('.'));
     std::string now;
     for (absl::string_view line : absl::StrSplit(request.Of(section).ToYaml(0), '\n')) {
-      if (absl::StartsWith(line, absl::StrCat(option.name, ": "))) now = std::string(line.substr(option.name.size() + 2));
+      if (absl::StartsWith(line, absl::StrCat(option.name, ": ")))
+        now = std::string(line.substr(option.name.size() + 2));
     }
     if (absl::StartsWith(now, "\"")) now = now.substr(1, now.size() - 2);
     std::vector<std::string> values = OtherValues(option, now);
@@ -326,8 +328,8 @@ std::string YamlWith(const Section& section, const std::string& component) {
   } else {
     (section.name == "quantize" ? config.method : config.compensator) = component;
     KeysConfig images = config;
-    images.model = absl::StrCat("{name: resnet, image: 32, width: 8, classes: 10, weights: ",
-                                KeysConfig::WeightsFile(), "}");
+    images.model =
+        absl::StrCat("{name: resnet, image: 32, width: 8, classes: 10, weights: ", KeysConfig::WeightsFile(), "}");
     tries = {config, images};
   }
   for (const KeysConfig& candidate : tries) {
@@ -338,10 +340,10 @@ std::string YamlWith(const Section& section, const std::string& component) {
 }
 
 TEST_F(StoreKeysTest, AnOptionChangesExactlyTheKeysOfWhatItMayChange) {
-  const std::string saved =
-      absl::StrCat("name: saved\nstages: [load_quantized, evaluate]\nload_quantized: {file: ", SavedModel("saved_4", "4"),
-                   "}\ndataset: {name: fashion_mnist, preset: fashion_mnist}\nevaluate: {models: [quantized, "
-                   "compensated], images: 10}\n");
+  const std::string saved = absl::StrCat(
+      "name: saved\nstages: [load_quantized, evaluate]\nload_quantized: {file: ", SavedModel("saved_4", "4"),
+      "}\ndataset: {name: fashion_mnist, preset: fashion_mnist}\nevaluate: {models: [quantized, "
+      "compensated], images: 10}\n");
   for (const Section& section : AllSections()) {
     SCOPED_TRACE(section.name);
     ASSERT_TRUE(Sections().count(section.name)) << "a new section: say in Sections() what its options change";
