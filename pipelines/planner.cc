@@ -1,6 +1,6 @@
 #include "pipelines/planner.h"
 
-#include <unistd.h>
+#include <algorithm>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -68,18 +68,17 @@ std::string DescribeDiskUse(const Plan& plan) {
   return text;
 }
 
+int StoredEntries(const PlannedStage& stage, const std::string& store) {
+  return std::count_if(stage.keys.begin(), stage.keys.end(),
+                       [&](const StoreKey& key) { return ArtifactStore::Contains(store, key); });
+}
+
 std::string DescribePlan(const Plan& plan) {
   const std::string root = plan.request.Of("runtime").String("store");
-  // A dry run makes nothing, so a store that is not there yet is an empty one.
-  std::unique_ptr<ArtifactStore> store;
-  if (access(root.c_str(), F_OK) == 0) {
-    if (auto opened = ArtifactStore::Open(root); opened.ok()) store = *std::move(opened);
-  }
   std::string text =
       absl::StrFormat("  %-15s %7s  %-22s %s\n", "stage", "images", "in the store", "memory, at most about");
   for (const PlannedStage& stage : plan.stages) {
-    int stored = 0;
-    for (const StoreKey& key : stage.keys) stored += store != nullptr && store->Contains(key);
+    const int stored = StoredEntries(stage, root);
     std::string state = stage.keys.empty() ? "-" : absl::StrCat(stored, " of ", stage.keys.size());
     if (stage.keys.size() == 1) state = stored == 1 ? "yes" : "no";
     absl::StrAppendFormat(&text, "  %-15s %7s  %-22s %.1f MB\n", stage.name,

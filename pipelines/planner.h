@@ -42,6 +42,9 @@ Plan MakePlan(Request request, const Placement& placement, Problems* problems);
 // it.
 std::string PlanHash(const Plan& plan);
 
+// How many of the stage's entries a store has, which need not exist.
+int StoredEntries(const PlannedStage& stage, const std::string& store);
+
 // A line for each cache that a stage keeps beside its values, with its size; "" for none.
 std::string DescribeDiskUse(const Plan& plan);
 

@@ -165,8 +165,23 @@ absl::Status Fill(const std::string& folder, const StoreKey& key,
   return SyncPath(folder);
 }
 
+// A newer version of the program keeps what it makes in a folder of its own.
+void WarnOfNewer(const std::string& root) {
+  int own = 0, other = 0;
+  QWT_CHECK(absl::SimpleAtoi(kVersionFolder + 1, &own));
+  std::error_code error;
+  for (fs::directory_iterator entry(root, error), end; !error && entry != end; entry.increment(error)) {
+    const std::string name = entry->path().filename();
+    if (name.rfind('v', 0) != 0 || !absl::SimpleAtoi(name.substr(1), &other) || other <= own) continue;
+    QWT_LOG(WARNING) << "store: '" << root << "' also holds entries of format " << other
+                     << ", made by a newer version of this program, which reads and writes format " << own
+                     << ": they stay, and what they hold is made again";
+  }
+}
+
 // The error of `root`'s store; where it is about a file of the store (a full disk, no permission), with the way out.
 absl::Status StoreError(const absl::Status& status, const std::string& root) {
+  if (status.ok()) return status;
   const bool own_file = absl::StrContains(status.message(), absl::StrCat("'", root, "/"));
   return absl::Status(status.code(), absl::StrCat("store '", root, "': ", status.message(),
                                                   own_file ? "; choose another folder with runtime.store=DIR" : ""));
@@ -194,9 +209,15 @@ absl::StatusOr<std::unique_ptr<ArtifactStore>> ArtifactStore::Open(const std::st
   if (status.ok()) status = WriteAndSync(probe, {"writable\n"});
   std::error_code ignored;
   fs::remove(probe, ignored);
-  if (!status.ok()) return StoreError(status, root);
-  RemoveLeftovers(temporary);
-  return std::unique_ptr<ArtifactStore>(new ArtifactStore(root));
+  status = StoreError(status, root);
+  const bool is_there = fs::is_directory(absl::StrCat(root, "/", kVersionFolder), ignored);
+  const bool closed = absl::IsPermissionDenied(status) || absl::IsResourceExhausted(status);  // read-only; a full disk
+  if (!status.ok() && !(is_there && closed)) return status;
+  WarnOfNewer(root);
+  std::unique_ptr<ArtifactStore> store(new ArtifactStore(root));
+  store->writable_ = status;
+  if (status.ok()) RemoveLeftovers(temporary);
+  return store;
 }
 
 bool ArtifactStore::Contains(const std::string& root, const StoreKey& key) {

@@ -33,8 +33,12 @@ class StoreKey {
 
 class ArtifactStore {
  public:
-  // Makes the folder. An error where it cannot be made or written to, saying how to choose another (runtime.store).
+  // Makes the folder. An error where it cannot be made or written to, saying how to choose another (runtime.store); a
+  // store that is there already opens all the same, and can be read.
   static absl::StatusOr<std::unique_ptr<ArtifactStore>> Open(const std::string& root);
+
+  // What Put would say; OK where the store can be written to.
+  const absl::Status& writable() const { return writable_; }
 
   // Whether an entry is there, without reading its payload: for plans.
   bool Contains(const StoreKey& key) const { return Contains(root_, key); }
@@ -55,6 +59,7 @@ class ArtifactStore {
  private:
   explicit ArtifactStore(std::string root) : root_(std::move(root)) {}
   std::string root_;
+  absl::Status writable_;
 };
 
 }  // namespace qwt

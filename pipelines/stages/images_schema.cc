@@ -86,10 +86,8 @@ absl::StatusOr<std::vector<Batch>> LoadBatches(RunContext& context, const ImageL
 absl::Status RecallSkipped(RunContext& context, const ImageList& images, StageOutcome* outcome) {
   if (!SkipsBadImages(context.request)) return absl::OkStatus();
   QWT_ASSIGN_OR_RETURN(auto payloads, LookupEntries(context, {SkippedKey(images)}));
-  if (!payloads[0].has_value()) {
-    QWT_LOG(WARNING) << "the store no longer says which images were skipped when this was computed";
-    return absl::OkStatus();
-  }
+  // Removed, or damaged and dropped: decoding tells it again.
+  if (!payloads[0].has_value()) return LoadBatches(context, images, outcome).status();
   QWT_ASSIGN_OR_RETURN(const TensorFile file, ReadSafetensors(*payloads[0]));
   const at::Tensor& positions = file.tensors.at("positions");
   const int64_t* first = positions.const_data_ptr<int64_t>();
