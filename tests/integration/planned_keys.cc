@@ -5,6 +5,14 @@
 #include "tests/helpers/program.h"
 
 namespace qwt {
+namespace {
+
+std::string Idx(const std::string& dimensions, int count, const std::string& values) {
+  return std::string("\0\0\x8", 3) + static_cast<char>(dimensions.size() / 4 + 1) + std::string(3, '\0') +
+         static_cast<char>(count) + dimensions + values;
+}
+
+}  // namespace
 
 PlannedKeys KeysOf(const std::string& yaml, const std::vector<std::string>& overrides, const Placement& placement) {
   PlannedKeys planned;
@@ -64,6 +72,15 @@ std::string KeysConfig::WeightsFile() {
   const std::string path = testing::TempDir() + "/weights";
   MakeFile(path, "some weights");
   return path;
+}
+
+std::string IdxFolder(const std::string& name, char grey) {
+  const std::string root = TestFolder(name), side("\0\0\0\x1c", 4);
+  for (const std::string split : {"train", "t10k"}) {
+    MakeFile(root + "/" + split + "-images-idx3-ubyte", Idx(side + side, 40, std::string(40 * 28 * 28, grey)));
+    MakeFile(root + "/" + split + "-labels-idx1-ubyte", Idx("", 40, std::string(40, '\1')));
+  }
+  return root;
 }
 
 std::map<std::string, std::string> OptionsWithoutEffect() {

@@ -26,11 +26,10 @@ PlannedKeys KeysOf(const std::string& yaml, const std::vector<std::string>& over
 // What of that which both make has another key.
 std::set<std::string> Changed(const PlannedKeys& before, const PlannedKeys& after);
 
-// Everything that is stored; all that comes after the named stage; nothing.
+// Everything; all but the float model's evaluation; what the compensation is in, not the sums.
 std::set<std::string> AllKeys();
-std::set<std::string> AfterCalibrate();  // all but the float model's evaluation
-std::set<std::string> AfterFit();        // what the compensation is in; not the sums
-inline std::set<std::string> None() { return {}; }
+std::set<std::string> AfterCalibrate();
+std::set<std::string> AfterFit();
 
 // A config of every stage on a tiny network; nothing of it is drawn at random but the images of diagnose.
 struct KeysConfig {
@@ -43,6 +42,9 @@ struct KeysConfig {
   std::string Yaml() const;
   static std::string WeightsFile();  // no weights: planning reads its bytes alone
 };
+
+// A folder with Fashion-MNIST's four files, 40 images each, all of one grey value and label.
+std::string IdxFolder(const std::string& name, char grey);
 
 // Options that the schemas declare to have no effect on a result, each with a value that is not the default and may
 // change nothing.

@@ -128,23 +128,8 @@ TEST_F(ImagesTest, TheFolderAndWhatIsKeptOfItAreNoMatter) {
   EXPECT_EQ(Changed(before, Planned()), Names());
 }
 
-std::string Idx(const std::string& dimensions, int count, const std::string& values) {
-  return std::string("\0\0\x8", 3) + static_cast<char>(dimensions.size() / 4 + 1) + std::string(3, '\0') +
-         static_cast<char>(count) + dimensions + values;
-}
-
-// Fashion-MNIST's four files with 40 images each, all the same.
-std::string IdxFolder(const std::string& name) {
-  const std::string root = TestFolder(name), side("\0\0\0\x1c", 4);
-  for (const std::string split : {"train", "t10k"}) {
-    MakeFile(root + "/" + split + "-images-idx3-ubyte", Idx(side + side, 40, std::string(40 * 28 * 28, '\1')));
-    MakeFile(root + "/" + split + "-labels-idx1-ubyte", Idx("", 40, std::string(40, '\1')));
-  }
-  return root;
-}
-
 TEST(IdxTest, OnePixelOrLabel) {
-  const std::string root = IdxFolder("idx"), other = IdxFolder("other");
+  const std::string root = IdxFolder("idx", '\1'), other = IdxFolder("other", '\1');
   const auto plan = [&](const std::string& folder) {
     KeysConfig config;
     config.dataset = "{name: fashion_mnist, preset: deit, root: " + folder + "}";
@@ -160,7 +145,7 @@ TEST(IdxTest, OnePixelOrLabel) {
   EXPECT_EQ(Changed(plan(root), plan(other)), AfterCalibrate());
   for (const char* file : {"/t10k-labels-idx1-ubyte", "/t10k-images-idx3-ubyte"}) {
     const bool label = std::string(file).find("labels") != std::string::npos;
-    const std::string changed = IdxFolder(absl::StrCat("changed", label));
+    const std::string changed = IdxFolder(absl::StrCat("changed", label), '\1');
     FlipByte(changed + file, label ? labels_header : header);
     Names names = Changed(plan(root), plan(changed));
     names.erase("diagnose");  // as it is drawn
@@ -171,7 +156,7 @@ TEST(IdxTest, OnePixelOrLabel) {
 // Equal images at other places in the split: what augmentation draws for them is another thing.
 TEST(IdxTest, AugmentationIsOfTheImagesPlaces) {
   KeysConfig config;
-  config.dataset = "{name: fashion_mnist, preset: deit, root: " + IdxFolder("equal") + "}";
+  config.dataset = "{name: fashion_mnist, preset: deit, root: " + IdxFolder("equal", '\1') + "}";
   const auto changed = [&](const std::string& transform) {
     const PlannedKeys first = KeysOf(config.Yaml(), {"fit.order=first", "fit.transform=" + transform});
     const PlannedKeys random = KeysOf(config.Yaml(), {"fit.order=random", "fit.transform=" + transform});

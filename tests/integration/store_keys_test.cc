@@ -48,24 +48,6 @@ std::string ImageFolder() {
   return root;
 }
 
-std::string Idx(const std::string& dimensions, int count, const std::string& values) {
-  return std::string("\0\0\x8", 3) + static_cast<char>(dimensions.size() / 4 + 1) + std::string(3, '\0') +
-         static_cast<char>(count) + dimensions + values;
-}
-
-// Fashion-MNIST's four files with 40 images each, of one grey value.
-std::string IdxFolder(const std::string& name, char grey) {
-  const std::string root = testing::TempDir() + "/" + name;
-  fs::create_directories(root);
-  const std::string side("\0\0\0\x1c", 4);
-  for (const char* split : {"train", "t10k"}) {
-    MakeFile(absl::StrCat(root, "/", split, "-images-idx3-ubyte"),
-             Idx(side + side, 40, std::string(40 * 28 * 28, grey)));
-    MakeFile(absl::StrCat(root, "/", split, "-labels-idx1-ubyte"), Idx("", 40, std::string(40, '\1')));
-  }
-  return root;
-}
-
 // A model that a run has saved.
 std::string SavedModel(const std::string& name, const std::string& bits) {
   const std::string folder = TestFolder(name);
