@@ -7,6 +7,7 @@
 #include "absl/strings/str_join.h"
 #include "core/base/log.h"
 #include "core/base/strings.h"
+#include "core/store/store.h"
 #include "data/dataset.h"
 #include "data/transform.h"
 #include "models/registry.h"
@@ -75,7 +76,7 @@ Section RuntimeSection() {
                 .Default("all")
                 .NoEffectOnResult(),
             Option::Path("store", "Folder of the artifact store, which keeps what stages made.")
-                .Default("~/.cache/qwt/store")
+                .Default(kDefaultStore)
                 .NoEffectOnResult(),
             Option::Int("threads", "Threads of a rank; 0: all cores, shared among the ranks.")
                 .Range(0, 1024)
