@@ -39,7 +39,7 @@ Plan MakePlan(Request request, const Placement& placement, Problems* problems);
 // sha256 of what decides a run's result: its name, stages, keys, and the published figures beside it.
 std::string PlanHash(const Plan& plan);
 
-// A line for each cache that a stage keeps beside its values, with its size; "" for none.
+// A line for each cache that a stage keeps on disk, with its size; "" for none.
 std::string DescribeDiskUse(const Plan& plan);
 
 // What --dry_run prints: for each stage what it makes, on how many images, what the store already has and the memory it

@@ -10,6 +10,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
+#include "core/base/byte_count.h"
 #include "core/base/disk.h"
 #include "core/base/status.h"
 #include "core/base/text_table.h"
@@ -18,15 +19,6 @@ namespace qwt {
 namespace {
 
 using Time = std::chrono::system_clock::time_point;
-
-std::string Size(int64_t bytes) {
-  constexpr const char* kUnits[] = {"B", "kB", "MB", "GB", "TB"};
-  double size = bytes;
-  int unit = 0;
-  for (; size >= 999.5 && unit < 4; ++unit) size /= 1000;
-  return unit == 0 ? absl::StrCat(bytes, " B")
-                   : absl::StrFormat(size < 9.95 ? "%.1f %s" : "%.0f %s", size, kUnits[unit]);
-}
 
 std::string Ago(Time time) {
   const double minutes = std::chrono::duration<double>(std::chrono::system_clock::now() - time).count() / 60;
@@ -70,12 +62,13 @@ int64_t BytesOf(const std::vector<StoredEntry>& entries) {
 std::string OtherFiles(const std::string& root, const Inventory& inventory) {
   std::string text;
   if (inventory.index_bytes > 0) {
-    absl::StrAppend(&text, "  ", Size(inventory.index_bytes), " of image indexes in ", root,
+    absl::StrAppend(&text, "  ", FormatBytes(inventory.index_bytes), " of image indexes in ", root,
                     "/index, which gc leaves\n");
   }
   if (inventory.unfinished_bytes > 0) {
-    absl::StrAppend(&text, "  ", Size(inventory.unfinished_bytes), " being written, or left by what was killed, in ",
-                    root, "/v1/tmp; the next run of the same machine removes what was left\n");
+    absl::StrAppend(&text, "  ", FormatBytes(inventory.unfinished_bytes),
+                    " being written, or left by what was killed, in ", root,
+                    "/v1/tmp; the next run of the same machine removes what was left\n");
   }
   for (const std::string& version : inventory.other_versions) {
     absl::StrAppend(&text, "  ", root, "/", version, " is of another version of QwT, which keeps its entries in ",
@@ -85,15 +78,16 @@ std::string OtherFiles(const std::string& root, const Inventory& inventory) {
 }
 
 std::string Headline(const std::string& root, const Inventory& inventory) {
-  return absl::StrCat("store ", root, ": ", Entries(inventory.entries.size()), ", ", Size(BytesOf(inventory.entries)),
-                      "; the disk has ", Size(FreeBytes(root)), " free\n");
+  return absl::StrCat("store ", root, ": ", Entries(inventory.entries.size()), ", ",
+                      FormatBytes(BytesOf(inventory.entries)), "; the disk has ", FormatBytes(FreeBytes(root)),
+                      " free\n");
 }
 
 std::string TableOfKinds(const std::vector<StoredEntry>& entries) {
   const int64_t total = std::max<int64_t>(1, BytesOf(entries));
   std::vector<std::vector<std::string>> rows = {{"kind", "entries", "size", "share", "oldest", "last used", "in use"}};
   for (const auto& [name, kind] : KindsOf(entries)) {
-    rows.push_back({name, GroupedDigits(kind.entries), Size(kind.bytes),
+    rows.push_back({name, GroupedDigits(kind.entries), FormatBytes(kind.bytes),
                     absl::StrFormat("%.0f %%", 100.0 * kind.bytes / total), Ago(kind.made), Ago(kind.used),
                     kind.in_use == 0 ? "-" : GroupedDigits(kind.in_use)});
   }
@@ -115,7 +109,7 @@ std::string Part(const StoredEntry& entry) {
 std::string TableOfEntries(const std::vector<StoredEntry>& entries) {
   std::vector<std::vector<std::string>> rows = {{"hash", "kind", "of", "size", "last used", "in use", "made by"}};
   for (auto entry = entries.rbegin(); entry != entries.rend(); ++entry) {
-    rows.push_back({entry->hash.substr(0, 12), entry->kind, Part(*entry), Size(entry->bytes), Ago(entry->used),
+    rows.push_back({entry->hash.substr(0, 12), entry->kind, Part(*entry), FormatBytes(entry->bytes), Ago(entry->used),
                     entry->in_use ? "yes" : "-", entry->maker});
   }
   return TextTable(
@@ -123,9 +117,9 @@ std::string TableOfEntries(const std::vector<StoredEntry>& entries) {
 }
 
 std::string EntryToText(const std::string& root, const StoredEntry& entry) {
-  return absl::StrCat(root, "/v1/", entry.hash.substr(0, 2), "/", entry.hash, "\n  ", Size(entry.bytes), ", made ",
-                      Ago(entry.made), entry.maker.empty() ? "" : " by ", entry.maker, ", last used ", Ago(entry.used),
-                      entry.in_use ? ", in use" : "", "\n\n", entry.key_text);
+  return absl::StrCat(root, "/v1/", entry.hash.substr(0, 2), "/", entry.hash, "\n  ", FormatBytes(entry.bytes),
+                      ", made ", Ago(entry.made), entry.maker.empty() ? "" : " by ", entry.maker, ", last used ",
+                      Ago(entry.used), entry.in_use ? ", in use" : "", "\n\n", entry.key_text);
 }
 
 bool IsHashPrefix(const std::string& what) {
@@ -140,13 +134,15 @@ absl::Status NoSuchEntries(const std::string& root, const std::string& what, con
                                           kinds.empty() ? "it is empty" : "there are: ", absl::StrJoin(kinds, ", ")));
 }
 
-// A number and its unit. False where it is not "NUMBER UNIT" with one of the units.
-bool ParseUnit(const std::string& text, const std::map<std::string, double>& units, double* value) {
-  const size_t end = text.find_first_not_of("0123456789.");
-  const auto unit = units.find(end == std::string::npos ? "" : text.substr(end));
-  if (unit == units.end() || !absl::SimpleAtod(text.substr(0, end), value)) return false;
-  *value *= unit->second;
-  return *value < 9e18;
+// "30d", "12h", "2w".
+std::optional<std::chrono::seconds> ParseDuration(const std::string& text) {
+  const std::map<char, int> seconds = {{'h', 3600}, {'d', 86400}, {'w', 7 * 86400}};
+  const auto unit = text.empty() ? seconds.end() : seconds.find(text.back());
+  int number = 0;
+  if (unit == seconds.end() || !absl::SimpleAtoi(text.substr(0, text.size() - 1), &number) || number < 0) {
+    return std::nullopt;
+  }
+  return std::chrono::seconds(int64_t{1} * number * unit->second);
 }
 
 }  // namespace
@@ -167,7 +163,7 @@ absl::StatusOr<std::string> StoreToText(const std::string& root, const std::stri
   }
   if (chosen.empty() && !what.empty()) return NoSuchEntries(root, what, inventory);
   if (chosen.size() == 1 && chosen[0].kind != what && !what.empty()) return EntryToText(root, chosen[0]);
-  return absl::StrCat("store ", root, ": ", Entries(chosen.size()), ", ", Size(BytesOf(chosen)), "\n\n",
+  return absl::StrCat("store ", root, ": ", Entries(chosen.size()), ", ", FormatBytes(BytesOf(chosen)), "\n\n",
                       TableOfEntries(chosen));
 }
 
@@ -190,7 +186,7 @@ absl::StatusOr<Verification> VerifyStore(const std::string& root, bool drop) {
     absl::StrAppend(&verification.text, "  ", entry.kind, " ", entry.hash, ": ", status.message(), " (", fate, ")\n");
   }
   absl::StrAppend(&verification.text, "store ", root, ": ", Entries(inventory.entries.size()), ", ",
-                  Size(BytesOf(inventory.entries)), " read; ", found == 0 ? "all are whole" : Entries(found),
+                  FormatBytes(BytesOf(inventory.entries)), " read; ", found == 0 ? "all are whole" : Entries(found),
                   found == 0 ? "" : " damaged", "\n");
   if (verification.damaged > 0 && !drop) {
     absl::StrAppend(&verification.text,
@@ -203,21 +199,10 @@ absl::StatusOr<Verification> VerifyStore(const std::string& root, bool drop) {
 absl::StatusOr<Keep> ParseKeep(const std::vector<std::string>& values) {
   Keep keep;
   for (const std::string& value : values) {
-    double number = 0;
-    if (ParseUnit(value, {{"h", 3600}, {"d", 86400}, {"w", 7 * 86400}}, &number)) {
-      keep.unused = std::chrono::seconds(static_cast<int64_t>(number));
-    } else if (ParseUnit(value,
-                         {{"", 1},
-                          {"B", 1},
-                          {"kB", 1e3},
-                          {"MB", 1e6},
-                          {"GB", 1e9},
-                          {"TB", 1e12},
-                          {"MiB", 1 << 20},
-                          {"GiB", 1 << 30},
-                          {"TiB", 1099511627776.0}},
-                         &number)) {
-      keep.bytes = static_cast<int64_t>(number);
+    if (const auto unused = ParseDuration(value)) {
+      keep.unused = *unused;
+    } else if (const auto bytes = ParseBytes(value)) {
+      keep.bytes = *bytes;
     } else {
       return absl::InvalidArgumentError(absl::StrCat("--keep=", value,
                                                      ": must be a size as 20GB, 500MB or 1.5TB, or the "
@@ -231,15 +216,15 @@ absl::StatusOr<std::string> CollectToText(const std::string& root, const Keep& k
   QWT_ASSIGN_OR_RETURN(const Collected collected, CollectStore(root, keep, dry_run));
   std::string text;
   for (const auto& [name, kind] : KindsOf(collected.removed)) {
-    absl::StrAppend(&text, "  ", name, ": ", Entries(kind.entries), ", ", Size(kind.bytes), ", last used ",
+    absl::StrAppend(&text, "  ", name, ": ", Entries(kind.entries), ", ", FormatBytes(kind.bytes), ", last used ",
                     Ago(kind.used), "\n");
   }
   absl::StrAppend(&text, "store ", root, ": ", Entries(collected.removed.size()), ", ",
-                  Size(BytesOf(collected.removed)), dry_run ? " would go; " : " removed; ", Size(collected.left_bytes),
-                  dry_run ? " would be left\n" : " left\n");
+                  FormatBytes(BytesOf(collected.removed)), dry_run ? " would go; " : " removed; ",
+                  FormatBytes(collected.left_bytes), dry_run ? " would be left\n" : " left\n");
   if (!collected.in_use.empty()) {
     absl::StrAppend(&text, "  left because runs use them now: ", Entries(collected.in_use.size()), ", ",
-                    Size(BytesOf(collected.in_use)), "\n");
+                    FormatBytes(BytesOf(collected.in_use)), "\n");
   }
   return text;
 }

@@ -126,8 +126,10 @@ absl::StatusOr<Collected> CollectStore(const std::string& root, const Keep& keep
   if (!dry_run) RemoveLeftovers(root);
   const Clock::time_point oldest = keep.unused.has_value() ? Clock::now() - *keep.unused : Clock::time_point();
   Collected collected;
-  for (const StoredEntry& entry : inventory.entries) collected.left_bytes += entry.bytes;
+  const auto concerned = [&](const StoredEntry& entry) { return keep.kind.empty() || entry.kind == keep.kind; };
+  for (const StoredEntry& entry : inventory.entries) collected.left_bytes += concerned(entry) ? entry.bytes : 0;
   for (const StoredEntry& entry : inventory.entries) {
+    if (!concerned(entry)) continue;
     const bool too_much = keep.bytes.has_value() && collected.left_bytes > *keep.bytes;
     if (!too_much && entry.used >= oldest) break;
     bool in_use = entry.in_use;

@@ -41,10 +41,11 @@ enum class Removal { kRemoved, kInUse };
 // that has it mapped goes on reading.
 absl::StatusOr<Removal> RemoveStored(const std::string& root, const std::string& hash);
 
-// What is to be left after gc.
+// What is to be left, of all entries or of one kind.
 struct Keep {
-  std::optional<int64_t> bytes;                // of all entries, at most
-  std::optional<std::chrono::seconds> unused;  // nothing that was last used longer ago
+  std::optional<int64_t> bytes = {};                // of all entries, at most
+  std::optional<std::chrono::seconds> unused = {};  // nothing that was last used longer ago
+  std::string kind = "";                            // "": of all
 };
 struct Collected {
   std::vector<StoredEntry> removed;

@@ -169,6 +169,8 @@ absl::StatusOr<std::optional<std::string>> ArtifactStore::Lookup(const StoreKey&
   return std::nullopt;
 }
 
+std::string ArtifactStore::ScratchPath() const { return TemporaryPath(root_, "scratch"); }
+
 void ArtifactStore::Unpin(const StoreKey& key) { pins_->Unpin(FolderOf(root_, key)); }
 
 absl::StatusOr<std::string> ArtifactStore::Put(const StoreKey& key,

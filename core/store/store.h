@@ -60,6 +60,9 @@ class ArtifactStore {
 
   // Lets go of an entry: it may be removed from now on.
   void Unpin(const StoreKey& key);
+  // A new path on the store's disk, for a file that nobody else looks at; what is left there when the process has ended
+  // is removed by the next Open.
+  std::string ScratchPath() const;
   // What makes the entries that are put from now on, for people who ask what fills the disk. Before other threads use
   // the store.
   void SetMaker(std::string maker) { maker_ = std::move(maker); }
