@@ -203,6 +203,7 @@ class SweepExecution {
       for (const SweepStage& stage : run->stages) {
         add(stage.keys, &job.keys);
         add(stage.shared, &job.shared);
+        add(stage.values, &job.shared);
       }
       jobs.push_back(std::move(job));
     }

@@ -28,20 +28,18 @@ std::vector<Option> CacheOptions() {
               .Default("auto")
               .NoEffectOnResult(),
           Option::String(kStoreBytes,
-                         "How much of the store a run may fill with such values for others to take up: a run that was "
-                         "stopped, and settings that differ in what is summed over them only. The least recently used "
-                         "go first. //experiments:sweep sets it where that saves time.")
-              .Default("0")
+                         "How much of the store a run may fill with such values for others to take up: the same fit "
+                         "after it was stopped, and fits that sum other things over them. The least recently used go "
+                         "first. auto: nothing, unless //experiments:sweep finds that it saves time; or a size.")
+              .Default("auto")
               .NoEffectOnResult()};
 }
 
 void CheckCacheOptions(const Options& runtime, Problems* problems) {
   for (const char* option : {kDeviceBytes, kHostBytes, kStoreBytes}) {
     const std::string& text = runtime.String(option);
-    const bool may_be_auto = option != kStoreBytes;
-    if (ParseBytes(text).has_value() || (may_be_auto && text == "auto")) continue;
-    problems->Add(runtime.Where(option), absl::StrCat("must be ", may_be_auto ? "auto or " : "",
-                                                      "a size as 20GB, 500MB or 0, is '", text, "'"));
+    if (ParseBytes(text).has_value() || text == "auto") continue;
+    problems->Add(runtime.Where(option), absl::StrCat("must be auto or a size as 20GB, 500MB or 0, is '", text, "'"));
   }
 }
 

@@ -32,10 +32,10 @@ TEST(CacheBudgetTest, ReadsSizesAndRefusesWhatIsNone) {
   EXPECT_EQ(budget.device_bytes, 2000000000);
   EXPECT_EQ(budget.host_bytes, 0);
   EXPECT_EQ(budget.store_bytes, 500000000);
-  Runtime("{cache_bytes: much, stored_cache_bytes: auto}", &some);
+  Runtime("{cache_bytes: much, stored_cache_bytes: -1}", &some);
   ASSERT_EQ(some.lines().size(), 2u);
   EXPECT_EQ(some.lines()[0], "c.yaml:1: cache_bytes: must be auto or a size as 20GB, 500MB or 0, is 'much'");
-  EXPECT_EQ(some.lines()[1], "c.yaml:1: stored_cache_bytes: must be a size as 20GB, 500MB or 0, is 'auto'");
+  EXPECT_EQ(some.lines()[1], "c.yaml:1: stored_cache_bytes: must be auto or a size as 20GB, 500MB or 0, is '-1'");
 }
 
 TEST(CacheBudgetTest, AutoIsAPartOfTheMemoryThatIsFree) {
