@@ -1,16 +1,11 @@
 #include "pipelines/activation_cache.h"
 
-#include <unistd.h>
-
 #include "ATen/ops/empty.h"
-#include "ATen/ops/empty_like.h"
-#include "absl/strings/str_cat.h"
 #include "c10/core/Stream.h"
 #include "c10/core/impl/VirtualGuardImpl.h"
 #include "core/base/log.h"
 #include "core/base/status.h"
 #include "core/tensor/copy.h"
-#include "core/tensor/safetensors.h"
 
 namespace qwt {
 namespace {
@@ -24,40 +19,52 @@ void Wait(at::Device device) {
 
 }  // namespace
 
-ActivationCache::ActivationCache(at::Device device, CacheBudget budget, std::function<std::string()> scratch)
-    : device_(device), budget_(budget), scratch_(std::move(scratch)) {}
+at::Tensor CopyOf(const MappedTensor& mapped) {
+  at::Tensor copy = AlignedCopy(mapped.tensor);
+  const ByteRange bytes = BytesOf(mapped.tensor);
+  mapped.file->Release(bytes.begin, bytes.end);
+  return copy;
+}
 
-void ActivationCache::Use(Key key, Entry& entry) { by_use_.splice(by_use_.end(), by_use_, entry.place); }
+ActivationCache::ActivationCache(at::Device device, CacheBudget budget, std::string scratch_path)
+    : device_(device), budget_(budget), scratch_path_(std::move(scratch_path)) {}
+
+void ActivationCache::Use(Key key, Entry& entry) { by_use_.splice(by_use_.end(), by_use_, entry.place_in_use); }
 
 void ActivationCache::Forget(Key key) {
   const auto found = entries_.find(key);
   if (found == entries_.end()) return;
-  QWT_CHECK(found->second.pins == 0);
-  if (found->second.device.defined()) device_bytes_ -= found->second.bytes;
-  if (found->second.host.defined()) host_bytes_ -= found->second.bytes;
-  by_use_.erase(found->second.place);
+  const Entry& entry = found->second;
+  QWT_CHECK(entry.pins == 0);
+  if (entry.device.defined()) device_bytes_ -= entry.bytes;
+  if (entry.host.defined()) host_bytes_ -= entry.bytes;
+  if (entry.place >= 0) scratch_.Free(entry.place, entry.bytes);
+  by_use_.erase(entry.place_in_use);
   entries_.erase(found);
+}
+
+ActivationCache::Entry& ActivationCache::Add(Key key, const at::Tensor& value) {
+  Forget(key);
+  Entry& entry = entries_[key];
+  entry.sizes = value.sizes().vec();
+  entry.type = value.scalar_type();
+  entry.bytes = value.nbytes();
+  entry.place_in_use = by_use_.insert(by_use_.end(), key);
+  return entry;
 }
 
 absl::Status ActivationCache::Put(Key key, const at::Tensor& value) {
   const std::lock_guard<std::mutex> guard(mutex_);
-  Forget(key);
-  Entry& entry = entries_[key];
+  Entry& entry = Add(key, value);
   // Always: what comes back from elsewhere is contiguous, and operators may round otherwise on another layout.
   entry.device = value.contiguous();
-  entry.bytes = entry.device.nbytes();
-  entry.place = by_use_.insert(by_use_.end(), key);
   device_bytes_ += entry.bytes;
   return MakeRoom();
 }
 
-void ActivationCache::PutMapped(Key key, const at::Tensor& value) {
+void ActivationCache::PutMapped(Key key, MappedTensor value) {
   const std::lock_guard<std::mutex> guard(mutex_);
-  Forget(key);
-  Entry& entry = entries_[key];
-  entry.file = value;
-  entry.bytes = value.nbytes();
-  entry.place = by_use_.insert(by_use_.end(), key);
+  Add(key, value.tensor).mapped = std::move(value);
 }
 
 absl::StatusOr<PinnedValue> ActivationCache::Get(Key key) {
@@ -94,14 +101,21 @@ ActivationCache::Moved ActivationCache::moved() const {
 
 absl::Status ActivationCache::BringBack(Entry& entry) {
   if (entry.device.defined()) return absl::OkStatus();
-  QWT_RETURN_IF_ERROR(CatchExceptions("activation cache", [&] {
+  QWT_RETURN_IF_ERROR(CatchExceptions("activation cache", [&]() -> absl::Status {
     if (entry.host.defined()) {
       entry.device = entry.host.to(device_, /*non_blocking=*/true);
       moved_.from_host_bytes += entry.bytes;
       host_bytes_ -= entry.bytes;
       entry.host.reset();  // LibTorch keeps page-locked memory until the copy is done
     } else {
-      entry.device = AlignedCopy(entry.file).to(device_);
+      at::Tensor value;
+      if (entry.mapped.tensor.defined()) {
+        value = CopyOf(entry.mapped);
+      } else {
+        value = at::empty(entry.sizes, entry.type);
+        QWT_RETURN_IF_ERROR(scratch_.Read(entry.place, value));
+      }
+      entry.device = value.to(device_);
       moved_.from_file_bytes += entry.bytes;
     }
     return absl::OkStatus();
@@ -123,7 +137,7 @@ absl::Status ActivationCache::MakeRoom() {
   while (device_bytes_ > budget_.device_bytes) {
     Entry* const entry = LeastRecent([](const Entry& entry) { return entry.device.defined(); });
     if (entry == nullptr) break;  // all are at work
-    if (device_.is_cpu() || entry->bytes > budget_.host_bytes || entry->file.defined()) {
+    if (device_.is_cpu() || entry->bytes > budget_.host_bytes || entry->in_file()) {
       QWT_RETURN_IF_ERROR(ToFile(*entry, entry->device));
     } else {
       QWT_RETURN_IF_ERROR(ToHost(*entry));
@@ -153,21 +167,16 @@ absl::Status ActivationCache::ToHost(Entry& entry) {
 }
 
 absl::Status ActivationCache::ToFile(Entry& entry, const at::Tensor& value) {
-  if (entry.file.defined()) return absl::OkStatus();  // a value never changes
-  const std::string path = scratch_();
+  if (entry.in_file()) return absl::OkStatus();  // a value never changes
   const absl::Status status = CatchExceptions("activation cache", [&]() -> absl::Status {
+    if (!scratch_.is_open()) QWT_RETURN_IF_ERROR(scratch_.Open(scratch_path_));
     Wait(device_);
-    QWT_RETURN_IF_ERROR(WriteSafetensors(path, {{{"value", value.cpu()}}, {}}));
-    QWT_ASSIGN_OR_RETURN(const TensorFile file, ReadSafetensors(path));
-    entry.file = file.tensors.at("value");
+    QWT_ASSIGN_OR_RETURN(entry.place, scratch_.Write(value.cpu()));
     return absl::OkStatus();
   });
-  unlink(path.c_str());  // mapped, it is there without a name
   if (!status.ok()) {
-    return absl::Status(status.code(),
-                        absl::StrCat("values between blocks that memory is not to hold (runtime.cache_bytes) cannot be "
-                                     "put in a file: ",
-                                     status.message()));
+    return Annotate(status,
+                    "values between blocks that memory is not to hold (runtime.cache_bytes) do not go to a file");
   }
   moved_.to_file_bytes += entry.bytes;
   return absl::OkStatus();

@@ -19,7 +19,7 @@ std::vector<Option> CacheOptions() {
   return {Option::String(kDeviceBytes,
                          "Memory of a rank for the values of the fit's images between two blocks, where it computes: "
                          "auto (half of what is free) or a size as 20GB. What it does not hold moves on, the least "
-                         "recently used first: from a GPU to page-locked memory, then to files beside the store.")
+                         "recently used first: from a GPU to page-locked memory, then to a file beside the store.")
               .Default("auto")
               .NoEffectOnResult(),
           Option::String(kHostBytes,
@@ -74,7 +74,7 @@ std::string DescribePlacement(int64_t bytes, const CacheBudget& budget, at::Devi
     std::vector<std::string> parts;
     if (on_device > 0) parts.push_back(FormatBytes(on_device) + memory);
     if (on_host > 0) parts.push_back(FormatBytes(on_host) + " in page-locked memory");
-    if (in_files > 0) parts.push_back(FormatBytes(in_files) + " in files beside the store");
+    if (in_files > 0) parts.push_back(FormatBytes(in_files) + " in a file beside the store");
     absl::StrAppend(&text, ": ", absl::StrJoin(parts, ", "));
   }
   if (budget.store_bytes > 0) {

@@ -9,12 +9,12 @@ TEST(CacheBudgetTest, SaysWhereValuesLive) {
   const at::Device cpu = at::kCPU, gpu = at::Device(at::kCUDA, 0);
   EXPECT_EQ(DescribePlacement(310000000, {1000000000, 0, 0}, cpu), "310 MB, all in memory");
   EXPECT_EQ(DescribePlacement(3100000000, {1000000000, 0, 0}, cpu),
-            "3.1 GB: 1.0 GB in memory, 2.1 GB in files beside the store");
+            "3.1 GB: 1.0 GB in memory, 2.1 GB in a file beside the store");
   EXPECT_EQ(
       DescribePlacement(3100000000, {1000000000, 1500000000, 4000000000}, gpu),
-      "3.1 GB: 1.0 GB on the GPU, 1.5 GB in page-locked memory, 600 MB in files beside the store; up to 4.0 GB of "
+      "3.1 GB: 1.0 GB on the GPU, 1.5 GB in page-locked memory, 600 MB in a file beside the store; up to 4.0 GB of "
       "the store keep such values for other runs");
-  EXPECT_EQ(DescribePlacement(100, {0, 0, 0}, cpu), "100 B: 100 B in files beside the store");
+  EXPECT_EQ(DescribePlacement(100, {0, 0, 0}, cpu), "100 B: 100 B in a file beside the store");
 }
 
 Options Runtime(const std::string& yaml, Problems* problems) {

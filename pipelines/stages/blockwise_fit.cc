@@ -5,7 +5,6 @@
 #include "absl/strings/str_cat.h"
 #include "core/base/log.h"
 #include "core/base/sha256.h"
-#include "core/tensor/copy.h"
 #include "core/tensor/device.h"
 #include "core/tensor/parallel.h"
 #include "pipelines/stages/images_schema.h"
@@ -54,7 +53,7 @@ BlockwiseFit::BlockwiseFit(RunContext& context, const QuantizedModel& model, con
       compensator_(compensator),
       plan_(plan),
       outcome_(outcome),
-      values_(context.device, plan.cache, [&context] { return context.store.ScratchPath(); }),
+      values_(context.device, plan.cache, context.store.ScratchPath()),
       stored_(context, plan) {}
 
 absl::Status BlockwiseFit::Sum(int index, const std::vector<BlockSolution>& solutions, BlockFit* fit) {
@@ -154,7 +153,7 @@ absl::Status BlockwiseFit::SumBatch(int64_t batch, BlockFit* fit) {
     QWT_ASSIGN_OR_RETURN(const PinnedValue y_quant, values_.Get({kOutput, batch}));
     at::Tensor y_float;
     if (stored) {
-      y_float = AlignedCopy(found_.floats.at(batch)).to(context_.device);
+      y_float = CopyOf(found_.floats.at(batch)).to(context_.device);
     } else {
       QWT_ASSIGN_OR_RETURN(y_float, float_->Run(block, x.value));
       y_float = y_float.contiguous();

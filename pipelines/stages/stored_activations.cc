@@ -3,6 +3,7 @@
 #include "ATen/ops/zeros.h"
 #include "absl/strings/str_cat.h"
 #include "core/base/log.h"
+#include "core/base/mapped_file.h"
 #include "core/store/inventory.h"
 #include "core/tensor/safetensors.h"
 
@@ -45,11 +46,12 @@ absl::StatusOr<BlockValues> StoredActivations::FindOwn(const BlockPlace& place) 
     pinned_.push_back(KeyOf(place, batch));
     QWT_ASSIGN_OR_RETURN(const auto payload, context_.store.Lookup(pinned_.back()));
     if (!payload.has_value()) return values;
-    QWT_ASSIGN_OR_RETURN(const TensorFile file, ReadSafetensors(*payload));
-    values.inputs[batch] = file.tensors.at(kInput);
+    QWT_ASSIGN_OR_RETURN(const std::shared_ptr<MappedFile> mapped, MappedFile::Open(*payload));
+    QWT_ASSIGN_OR_RETURN(const TensorFile file, ParseSafetensors(mapped, *payload));
+    values.inputs[batch] = {file.tensors.at(kInput), mapped};
     if (file.tensors.count(kQuantizedOutput) == 0) continue;
-    values.quantized[batch] = file.tensors.at(kQuantizedOutput);
-    values.floats[batch] = file.tensors.at(kFloatOutput);
+    values.quantized[batch] = {file.tensors.at(kQuantizedOutput), mapped};
+    values.floats[batch] = {file.tensors.at(kFloatOutput), mapped};
   }
   values.inputs_found = true;
   values.outputs_found = values.quantized.size() == batches.size();

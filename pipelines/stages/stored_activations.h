@@ -13,6 +13,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "pipelines/activation_cache.h"
 #include "pipelines/stage.h"
 
 namespace qwt {
@@ -20,7 +21,7 @@ namespace qwt {
 // What the store has of a block, for every batch of every rank or of none.
 struct BlockValues {
   bool inputs_found = false, outputs_found = false;
-  std::map<int64_t, at::Tensor> inputs, quantized, floats;  // of this rank, by batch; mapped
+  std::map<int64_t, MappedTensor> inputs, quantized, floats;  // of this rank, by batch
 };
 
 // A block and what has been applied to the values before it: its name, and "" for nothing.

@@ -19,17 +19,17 @@ using ActivationCacheGpuTest = GpuTest;
 constexpr int64_t kBytes = 64 * 1024 * sizeof(float);  // of a value
 constexpr int64_t kBatches = 12;
 
-std::function<std::string()> FilesIn(const std::string& name) {
+std::string FileIn(const std::string& name) {
   const std::string folder = testing::TempDir() + "/" + name;
   fs::remove_all(folder);
   fs::create_directories(folder);
-  return [folder, made = std::make_shared<int>(0)] { return folder + "/" + std::to_string((*made)++); };
+  return folder + "/scratch";
 }
 
 // Passes every batch through a few products, forwards and backwards, as a fit does.
 std::vector<at::Tensor> PassThrough(CacheBudget budget, at::Device gpu, ActivationCache::Moved* moved) {
   at::manual_seed(0);
-  ActivationCache cache(gpu, budget, FilesIn("passes"));
+  ActivationCache cache(gpu, budget, FileIn("passes"));
   const at::Tensor weight = at::randn({1024, 1024}).to(gpu) / 32;
   for (int64_t i = 0; i < kBatches; ++i) EXPECT_TRUE(cache.Put({0, i}, at::randn({64, 1024}).to(gpu)).ok());
   for (int pass = 0; pass < 5; ++pass) {
@@ -74,7 +74,7 @@ TEST_F(ActivationCacheGpuTest, TheSameBitsWhereverValuesLay) {
 
 TEST_F(ActivationCacheGpuTest, TheGpusMemoryIsGivenBack) {
   const int64_t before = FreeBytes(gpu_);
-  ActivationCache cache(gpu_, {4 * kBytes, 0, 0}, FilesIn("given_back"));
+  ActivationCache cache(gpu_, {4 * kBytes, 0, 0}, FileIn("given_back"));
   for (int64_t i = 0; i < 200; ++i) ASSERT_TRUE(cache.Put({0, i}, at::randn({64, 1024}).to(gpu_)).ok());
   ReleaseCachedMemory(gpu_);
   EXPECT_LT(before - FreeBytes(gpu_), 100 * kBytes);
@@ -82,7 +82,7 @@ TEST_F(ActivationCacheGpuTest, TheGpusMemoryIsGivenBack) {
 
 // Alternating batches in page-locked memory: reads wait for the copies that bring them.
 TEST_F(ActivationCacheGpuTest, CopiesAreReadAfterTheyAreMade) {
-  ActivationCache cache(gpu_, {0, 100 * kBytes, 0}, FilesIn("order"));
+  ActivationCache cache(gpu_, {0, 100 * kBytes, 0}, FileIn("order"));
   for (int round = 0; round < 50; ++round) {
     const at::Tensor value = at::randn({64, 1024}).to(gpu_);
     ASSERT_TRUE(cache.Put({0, 0}, value).ok());

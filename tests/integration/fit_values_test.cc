@@ -64,7 +64,7 @@ void ExpectSameWhateverTheBudget(const std::string& config, const std::vector<st
     EXPECT_EQ(EvaluationOf(folder), evaluation) << budget[0];
     EXPECT_EQ(EntriesOf(folder + "/store", "activations").size(), 0u);
     EXPECT_TRUE(fs::is_empty(folder + "/store/v1/tmp"));
-    const bool in_files = absl::StrContains(run.out, " in files beside the store\n");
+    const bool in_files = absl::StrContains(run.out, " in a file beside the store\n");
     EXPECT_EQ(in_files, budget[0] != "runtime.cache_bytes=10GB");
   }
 }
