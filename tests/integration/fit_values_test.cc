@@ -100,6 +100,27 @@ TEST(FitValuesTest, AFitThatSumsOtherwiseRunsNoImageThroughTheNetwork) {
   EXPECT_EQ(FitOf(shared)["forward_images"], 0);
 }
 
+// Behind a compensated prefix another ridge gives all blocks but the first other inputs; other batches are cut
+// otherwise.
+TEST(FitValuesTest, ValuesOfOtherCompensationsAndBatchesAreNotTakenUp) {
+  const std::string shared = TestFolder("mixed");
+  ASSERT_EQ(RunProgram(ShortQuickstart(shared, {"runtime.stored_cache_bytes=1GB"})).exit_code, 0);
+  for (const std::string change : {"fit.ridge=100", "runtime.batch_size=32", "seed=1"}) {
+    SCOPED_TRACE(change);
+    const std::string fresh = TestFolder("mixed_fresh");
+    ASSERT_EQ(RunProgram(ShortQuickstart(shared, {"fit.order=random", change})).exit_code, 0);
+    ASSERT_EQ(RunProgram(ShortQuickstart(fresh, {"fit.order=random", change})).exit_code, 0);
+    EXPECT_EQ(BlocksOf(shared), BlocksOf(fresh));
+    EXPECT_EQ(FitOf(shared)["forward_images"], 64);
+  }
+  const std::string fresh = TestFolder("mixed_fresh");
+  ASSERT_EQ(RunProgram(ShortQuickstart(shared, {"fit.ridge=100"})).exit_code, 0);
+  ASSERT_EQ(RunProgram(ShortQuickstart(fresh, {"fit.ridge=100"})).exit_code, 0);
+  EXPECT_THAT(LogOf(shared), HasSubstr("values of blocks.0: its inputs and outputs"));
+  EXPECT_THAT(LogOf(shared), Not(HasSubstr("values of blocks.1")));
+  EXPECT_EQ(BlocksOf(shared), BlocksOf(fresh));
+}
+
 // As if killed in the middle of blocks.4.
 TEST(FitValuesTest, AFitThatWasStoppedGoesOnAtItsLastWholeBlock) {
   const std::string folder = TestFolder("stopped");
