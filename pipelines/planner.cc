@@ -56,8 +56,24 @@ std::string PlanHash(const Plan& plan) {
   return Sha256(text);
 }
 
-std::string DescribeDiskUse(const Plan& plan) {
+namespace {
+
+// Where stages hold their images' values between blocks; on_disk: only of those that take room on a disk for it.
+std::string DescribePlacements(const Plan& plan, bool on_disk) {
   std::string text;
+  for (const PlannedStage& stage : plan.stages) {
+    const bool takes_disk = FileBytes(stage.value_bytes, stage.cache) > 0 || stage.cache.store_bytes > 0;
+    if (stage.value_bytes == 0 || takes_disk != on_disk) continue;
+    absl::StrAppend(&text, "  values between blocks in ", stage.name,
+                    ", of each rank: ", DescribePlacement(stage.value_bytes, stage.cache, plan.device), "\n");
+  }
+  return text;
+}
+
+}  // namespace
+
+std::string DescribeDiskUse(const Plan& plan) {
+  std::string text = DescribePlacements(plan, /*on_disk=*/true);
   const std::string& root = plan.request.Of("runtime").String("store");
   for (const PlannedStage& stage : plan.stages) {
     if (stage.crops == nullptr) continue;
@@ -85,6 +101,7 @@ std::string DescribePlan(const Plan& plan) {
                           stage.images.indices.empty() ? "-" : absl::StrCat(stage.images.indices.size()), state,
                           stage.memory_bytes / 1e6);
   }
+  text += DescribePlacements(plan, /*on_disk=*/false);
   text += DescribeDiskUse(plan);
   absl::StrAppend(&text, "  store ", root, ", ", plan.threads, plan.threads == 1 ? " thread, " : " threads, ",
                   plan.world_size, plan.world_size == 1 ? " rank" : " ranks", ", ", DescribeDevice(plan.device), "\n");

@@ -45,7 +45,7 @@ std::string PlanHash(const Plan& plan);
 // How many of the stage's entries a store has, which need not exist.
 int StoredEntries(const PlannedStage& stage, const std::string& store);
 
-// A line for each cache that a stage keeps beside its values, with its size; "" for none.
+// A line for each cache that a stage keeps on disk, with its size; "" for none.
 std::string DescribeDiskUse(const Plan& plan);
 
 // What --dry_run prints: for each stage what it makes, on how many images, what the store already has and the memory it

@@ -171,6 +171,7 @@ int Execute(const Plan& plan, const RunArguments& arguments, Communicator& comm)
   auto store = OpenStore(plan);
   absl::Status status = AgreeOnStatus(store.status(), comm);
   if (!status.ok()) return FailTogether(status, kRequestWrong, comm);
+  (*store)->SetMaker(Headline(plan));
   Progress progress(first_rank);
   RunContext context{plan.request, comm, **store, plan.threads, progress, plan.device};
   const c10::DeviceGuard current(plan.device);

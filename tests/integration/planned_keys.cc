@@ -31,6 +31,7 @@ PlannedKeys KeysOf(const std::string& yaml, const std::vector<std::string>& over
       planned.keys[stage.name == "evaluate" ? stage.entries[i] : stage.name] += stage.keys[i].text();
     }
     for (const StoreKey& key : stage.shared) planned.keys["sums"] += key.text();
+    if (!stage.values_key.empty()) planned.keys["values"] = stage.values_key;
   }
   planned.hash = PlanHash(plan);
   planned.request = plan.request;
@@ -53,8 +54,12 @@ std::set<std::string> AllKeys() {
 }
 
 std::set<std::string> AfterCalibrate() {
-  return {"calibrate", "quantize", "sums", "fit", "quantized", "compensated", "diagnose"};
+  std::set<std::string> keys = OfFitImages();
+  keys.insert({"calibrate", "quantize", "quantized"});
+  return keys;
 }
+
+std::set<std::string> OfFitImages() { return {"sums", "values", "fit", "compensated", "diagnose"}; }
 
 std::set<std::string> AfterFit() { return {"fit", "compensated", "diagnose"}; }
 
@@ -84,8 +89,15 @@ std::string IdxFolder(const std::string& name, char grey) {
 }
 
 std::map<std::string, std::string> OptionsWithoutEffect() {
-  return {{"runtime.device", "cpu"}, {"runtime.ranks", "2"},          {"runtime.store", "another"},
-          {"runtime.threads", "2"},  {"evaluate.crop_cache", "true"}, {"fit.store_sums", "true"}};
+  return {{"runtime.device", "cpu"},
+          {"runtime.ranks", "2"},
+          {"runtime.store", "another"},
+          {"runtime.threads", "2"},
+          {"evaluate.crop_cache", "true"},
+          {"fit.store_sums", "true"},
+          {"runtime.cache_bytes", "100kB"},
+          {"runtime.host_cache_bytes", "0"},
+          {"runtime.stored_cache_bytes", "100MB"}};
 }
 
 }  // namespace qwt

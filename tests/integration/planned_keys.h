@@ -13,8 +13,8 @@ namespace qwt {
 
 struct PlannedKeys {
   absl::Status status;
-  // Keys' texts, by what they are of: calibrate, quantize, fit, sums (of the fit), diagnose, and of evaluate float,
-  // quantized, compensated.
+  // Keys' texts, by what they are of: calibrate, quantize, fit, sums and values (of the fit), diagnose, and of evaluate
+  // float, quantized, compensated.
   std::map<std::string, std::string> keys;
   std::string hash;  // PlanHash
   Request request;
@@ -26,9 +26,11 @@ PlannedKeys KeysOf(const std::string& yaml, const std::vector<std::string>& over
 // What of that which both make has another key.
 std::set<std::string> Changed(const PlannedKeys& before, const PlannedKeys& after);
 
-// Everything; all but the float model's evaluation; what the compensation is in, not the sums.
+// Everything; all but the float model's evaluation; what is made of the fit's images and after that; what the
+// compensation is in.
 std::set<std::string> AllKeys();
 std::set<std::string> AfterCalibrate();
+std::set<std::string> OfFitImages();
 std::set<std::string> AfterFit();
 
 // A config of every stage on a tiny network; nothing of it is drawn at random but the images of diagnose.

@@ -45,40 +45,60 @@ int CountOf(const std::string& text, const std::string& part) {
   return count;
 }
 
+// Damages all entries of a kind and removes those of the other kinds, without which they are not looked at; expects
+// each to be reported and what `before` says to be found.
+void ExpectMended(const std::vector<std::string>& command, const std::string& folder, const std::string& kind,
+                  const std::vector<std::string>& removed, const std::string& before) {
+  SCOPED_TRACE(kind);
+  const std::string store = folder + "/store";
+  const auto entries = EntriesIn(store);
+  ASSERT_GT(entries.count(kind), 0);
+  const auto [begin, end] = entries.equal_range(kind);
+  for (auto entry = begin; entry != end; ++entry) Flip(entry->second / "payload");
+  for (const std::string& other : removed) {
+    const auto [from, to] = entries.equal_range(other);
+    for (auto entry = from; entry != to; ++entry) fs::remove_all(entry->second);
+  }
+  const ProgramResult run = RunProgram(command);
+  EXPECT_EQ(run.exit_code, 0) << run.err;
+  for (auto entry = begin; entry != end; ++entry) {
+    EXPECT_THAT(run.err, HasSubstr("store: entry " + entry->second.string() +
+                                   " is dropped and made again: its payload's checksum differs"));
+  }
+  EXPECT_EQ(CountOf(run.err, "is dropped"), entries.count(kind)) << run.err;
+  EXPECT_EQ(FindingsIn(folder), before);
+  // Crops come back with the next evaluation.
+  EXPECT_GE(EntriesIn(store).size() + (kind == "crops" ? 1 : 0), entries.size());
+  EXPECT_TRUE(NothingHalfWritten(store));
+}
+
 TEST(DamageTest, AFlippedByteInAnyKindOfEntryIsReportedAndMendedWithTheSameResult) {
-  const std::string folder = TestFolder("kinds"), store = folder + "/store";
+  const std::string folder = TestFolder("kinds");
   const ProgramResult first = RunProgram(RunOfAllKinds(folder));
   ASSERT_EQ(first.exit_code, 0) << first.err;
   const std::string before = FindingsIn(folder);
   EXPECT_THAT(before, HasSubstr("/train/3/image.jpg"));
   std::set<std::string> kinds;
-  for (const auto& [kind, entry] : EntriesIn(store)) kinds.insert(kind);
+  for (const auto& [kind, entry] : EntriesIn(folder + "/store")) kinds.insert(kind);
   EXPECT_THAT(kinds,
               ElementsAre("calibrate", "crops", "diagnose", "evaluate", "fit.block", "fit.sums", "quantize", "skipped"))
       << "a new kind of entry is to be damaged here, too";
-  // What is only looked at where another entry is missing.
-  const std::map<std::string, std::string> in_place_of = {{"crops", "evaluate"}, {"fit.sums", "fit.block"}};
+  const std::map<std::string, std::vector<std::string>> in_place_of = {{"crops", {"evaluate"}},
+                                                                       {"fit.sums", {"fit.block"}}};
   for (const std::string& kind : kinds) {
-    SCOPED_TRACE(kind);
-    const auto entries = EntriesIn(store);
-    const auto [begin, end] = entries.equal_range(kind);
-    for (auto entry = begin; entry != end; ++entry) Flip(entry->second / "payload");
-    if (const auto other = in_place_of.find(kind); other != in_place_of.end()) {
-      const auto [from, to] = entries.equal_range(other->second);
-      for (auto entry = from; entry != to; ++entry) fs::remove_all(entry->second);
-    }
-    const ProgramResult run = RunProgram(RunOfAllKinds(folder));
-    EXPECT_EQ(run.exit_code, 0) << run.err;
-    for (auto entry = begin; entry != end; ++entry) {
-      EXPECT_THAT(run.err, HasSubstr("store: entry " + entry->second.string() +
-                                     " is dropped and made again: its payload's checksum differs"));
-    }
-    EXPECT_EQ(CountOf(run.err, "is dropped"), entries.count(kind)) << run.err;
-    EXPECT_EQ(FindingsIn(folder), before);
-    // Crops come back with the next evaluation.
-    EXPECT_GE(EntriesIn(store).size() + (kind == "crops" ? 1 : 0), entries.size());
-    EXPECT_TRUE(NothingHalfWritten(store));
+    const auto removed = in_place_of.find(kind);
+    ExpectMended(RunOfAllKinds(folder), folder, kind,
+                 removed == in_place_of.end() ? std::vector<std::string>() : removed->second, before);
   }
+}
+
+// Values between blocks are not kept where images are skipped.
+TEST(DamageTest, AFlippedByteInValuesBetweenBlocks) {
+  const std::string folder = TestFolder("values");
+  const std::vector<std::string> command =
+      TinyRun(folder, {"runtime.stored_cache_bytes=100MB", "fit.prefix=quantized"});
+  ASSERT_EQ(RunProgram(command).exit_code, 0);
+  ExpectMended(command, folder, "activations", {"fit.block"}, FindingsIn(folder));
 }
 
 // Each version keeps to its own folder: an older one's entries are neither read nor touched, and that there are a newer

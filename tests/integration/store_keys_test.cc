@@ -68,15 +68,9 @@ struct Special {
 // What the options of a section change.
 const std::map<std::string, Names>& Sections() {
   static const auto* sections = new std::map<std::string, Names>{
-      {"model", AllKeys()},
-      {"dataset", AllKeys()},
-      {"calibrate", AfterCalibrate()},
-      {"quantize", AfterCalibrate()},
-      {"fit", {"sums", "fit", "compensated", "diagnose"}},
-      {"evaluate", {"float", "quantized", "compensated"}},
-      {"diagnose", {"diagnose"}},
-      {"expected", {}},
-      {"load_quantized", {"quantized", "compensated"}},
+      {"model", AllKeys()},           {"dataset", AllKeys()}, {"calibrate", AfterCalibrate()},
+      {"quantize", AfterCalibrate()}, {"fit", OfFitImages()}, {"evaluate", {"float", "quantized", "compensated"}},
+      {"diagnose", {"diagnose"}},     {"expected", {}},       {"load_quantized", {"quantized", "compensated"}},
       {"runtime", AllKeys()},
   };
   return *sections;
@@ -85,6 +79,7 @@ const std::map<std::string, Names>& Sections() {
 // By "section.option" or "section.component.option".
 std::map<std::string, Special> Specials() {
   const std::string images = ImageFolder();
+  const Names sums = {"sums", "fit", "compensated", "diagnose"};
   const Names evaluated = {"float", "quantized", "compensated", "diagnose"};
   const std::vector<std::string> flat = {"dataset.eval_split=flat", "dataset.ground_truth=" + images + "/labels",
                                          "dataset.ground_truth_classes=" + images + "/order"};
@@ -107,6 +102,11 @@ std::map<std::string, Special> Specials() {
       {"dataset.image_folder.ground_truth", {{"dataset.ground_truth=" + images + "/other_labels"}, evaluated, flat}},
       {"dataset.image_folder.ground_truth_classes",
        {{"dataset.ground_truth_classes=" + images + "/other_order"}, evaluated, flat}},
+      // Other sums over the same values.
+      {"fit.prefix", {{}, sums}},
+      {"fit.held_out_fraction", {{}, sums}},
+      {"fit.factor", {{}, sums}},
+      {"fit.kernel_size", {{}, sums}},
       // Solved from the sums, which are not another's for that.
       {"fit.method", {{}, AfterFit()}},
       {"fit.start_block", {{}, AfterFit()}},

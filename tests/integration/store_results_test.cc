@@ -92,7 +92,8 @@ TEST(StoreResultsTest, WhatKeysLeaveOutChangesNoByte) {
       EXPECT_TRUE(found.at(key) == entry) << "another value under the key\n" << key;
     }
     EXPECT_EQ(ResultOf(folder), ResultOf(base));
-    const bool stores_more = option == "evaluate.crop_cache" || option == "fit.store_sums";
+    const bool stores_more =
+        option == "evaluate.crop_cache" || option == "fit.store_sums" || option == "runtime.stored_cache_bytes";
     EXPECT_EQ(found.size() > expected.size(), stores_more);
   }
 }
@@ -111,7 +112,7 @@ std::string OtherWeights() {
 
 TEST(StoreResultsTest, AStoreOfOtherSettingsGivesTheResultOfAnEmptyOne) {
   const std::string shared = TestFolder("shared");
-  ExpectRuns(Tiny(shared, {"fit.store_sums=true"}));
+  ExpectRuns(Tiny(shared, {"fit.store_sums=true", "runtime.stored_cache_bytes=100MB"}));
   const std::string before = ResultOf(shared);
   MakeFile(shared + "/classes", "1\n0\n2\n3\n4\n5\n6\n7\n8\n9\n");
   for (const std::string& change :
@@ -122,7 +123,7 @@ TEST(StoreResultsTest, AStoreOfOtherSettingsGivesTheResultOfAnEmptyOne) {
         std::string("diagnose.images=5")}) {
     SCOPED_TRACE(change);
     const std::string fresh = TestFolder("fresh");
-    ExpectRuns(Tiny(shared, {"fit.store_sums=true", change}));
+    ExpectRuns(Tiny(shared, {"fit.store_sums=true", "runtime.stored_cache_bytes=100MB", change}));
     ExpectRuns(Tiny(fresh, {change}));
     EXPECT_TRUE(ResultOf(shared) == ResultOf(fresh)) << "stale";
     EXPECT_FALSE(ResultOf(shared) == before) << "changes nothing: no proof";
