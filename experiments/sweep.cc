@@ -15,6 +15,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
+#include "core/base/byte_count.h"
 #include "core/base/files.h"
 #include "core/base/interrupt.h"
 #include "core/base/status.h"
@@ -35,14 +36,6 @@ namespace {
 
 constexpr int64_t kProgramBytes = 500'000'000;  // of a run beside its values: LibTorch and what it keeps
 constexpr time_t kGraceSeconds = 20;            // from SIGTERM to SIGKILL
-
-int64_t FreeMemoryBytes() {
-  std::ifstream info("/proc/meminfo");
-  for (std::string line; std::getline(info, line);) {
-    if (line.rfind("MemAvailable:", 0) == 0) return std::atoll(line.c_str() + 13) * 1024;
-  }
-  return 0;
-}
 
 // This slot's part of the GPUs that the sweep may use, as CUDA_VISIBLE_DEVICES; more slots than GPUs share them.
 std::map<std::string, std::string> GpusOf(int slot, int jobs) {
@@ -210,6 +203,7 @@ class SweepExecution {
       for (const SweepStage& stage : run->stages) {
         add(stage.keys, &job.keys);
         add(stage.shared, &job.shared);
+        add(stage.values, &job.shared);
       }
       jobs.push_back(std::move(job));
     }
@@ -223,7 +217,7 @@ class SweepExecution {
 
   static int64_t MemoryFor(const std::vector<const SweepRun*>& runs) {
     const bool on_gpu = std::any_of(runs.begin(), runs.end(), [](const SweepRun* run) { return run->on_gpu; });
-    return on_gpu ? FreeBytes(at::Device(at::kCUDA, 0)) * GpuCount() : FreeMemoryBytes();
+    return on_gpu ? FreeBytes(at::Device(at::kCUDA, 0)) * GpuCount() : AvailableMemoryBytes();
   }
 
   void End(const SweepRun& run, const Ending& ending, bool last) {

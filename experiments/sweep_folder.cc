@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/strip.h"
 #include "core/base/files.h"
 #include "core/base/paths.h"
 #include "core/base/status.h"
@@ -112,11 +113,15 @@ absl::Status SweepFolder::WriteState(const Sweep& sweep, const std::vector<absl:
 }
 
 std::string LastError(const std::string& output) {
-  size_t found = output.rfind("\nerror");
-  if (found == std::string::npos) return output.rfind("error", 0) == 0 ? output.substr(0, output.find('\n')) : "";
-  std::string text = output.substr(found + 1);
+  const size_t found = output.rfind("\nerror");
+  std::string text;
+  if (found != std::string::npos) {
+    text = output.substr(found + 1);
+  } else if (output.rfind("error", 0) == 0) {
+    text = output.substr(0, output.find('\n'));
+  }
   while (!text.empty() && text.back() == '\n') text.pop_back();
-  return text;
+  return std::string(absl::StripPrefix(text, "error: "));
 }
 
 }  // namespace qwt

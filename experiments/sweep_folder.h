@@ -49,7 +49,7 @@ class SweepFolder {
   int lock_;
 };
 
-// The last error in what a run printed; "" for none.
+// The last error in what a run printed, without the word where it begins with "error: "; "" for none.
 std::string LastError(const std::string& output);
 
 }  // namespace qwt

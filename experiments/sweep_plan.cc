@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 
 #include "absl/strings/str_cat.h"
+#include "core/base/disk.h"
 #include "core/base/status.h"
 #include "core/tensor/device.h"
 #include "experiments/manifest.h"
@@ -63,11 +65,65 @@ SweepRun Summary(const ManifestRun& run, const Plan& plan) {
   summary.plan_sha256 = PlanHash(plan);
   for (const PlannedStage& stage : plan.stages) {
     summary.stages.push_back(
-        {stage.name, stage.keys, {}, static_cast<int64_t>(stage.images.indices.size()), stage.memory_bytes});
+        {stage.name, stage.keys, {}, {}, static_cast<int64_t>(stage.images.indices.size()), stage.memory_bytes});
     const bool sums_stored = SharesAllSums(request) || StoresSums(request);
     if (sums_stored && !stage.shared.empty()) summary.stages.back().shared = {stage.shared[0]};
   }
   return summary;
+}
+
+// A fit whose values between blocks others may take up.
+struct ValueUser {
+  SweepRun* run;
+  SweepStage* stage;
+  std::string sums;        // what it sums over them
+  int64_t kept_bytes = 0;  // of all blocks and ranks: inputs and both outputs
+};
+using ValueUsers = std::map<std::string, std::vector<ValueUser>>;  // by what decides the values
+
+// Behind the quantised prefix every block's values are those of any other fit; behind a compensated one, the first's
+// alone. A GPU makes values faster than a disk gives them.
+void AddValueUser(const Plan& plan, SweepRun* run, ValueUsers* users) {
+  if (!SharesAllSums(plan.request) || plan.device.is_cuda()) return;
+  if (plan.request.Of("runtime").String("stored_cache_bytes") != "auto") return;
+  for (size_t i = 0; i < plan.stages.size(); ++i) {
+    const PlannedStage& stage = plan.stages[i];
+    if (stage.value_bytes == 0 || stage.shared.empty()) continue;
+    const int64_t blocks = plan.graph.blocks.size();
+    (*users)[run->store + "\n" + stage.values_key].push_back(
+        {run, &run->stages[i], stage.shared[0].hash(), stage.value_bytes * 3 / 2 * blocks * plan.world_size});
+  }
+}
+
+// Lets runs keep values that others sum otherwise. Keeping them takes about what a small network's forward pass does:
+// where but one other fit would read them, nothing is won.
+void KeepSharedValues(ValueUsers users) {
+  constexpr size_t kWorthKeeping = 3;
+  constexpr int kPartOfDisk = 4;
+  int64_t bytes = 0;
+  for (auto group = users.begin(); group != users.end();) {
+    std::set<std::string> sums;
+    int64_t kept_bytes = 0;
+    for (const ValueUser& user : group->second) {
+      sums.insert(user.sums);
+      kept_bytes = std::max(kept_bytes, user.kept_bytes);
+    }
+    const bool has_room = bytes + kept_bytes <= FreeBytes(group->second[0].run->store) / kPartOfDisk;
+    if (sums.size() >= kWorthKeeping && has_room) {
+      bytes += kept_bytes;
+      ++group;
+    } else {
+      group = users.erase(group);
+    }
+  }
+  // Beside the values an entry has its key and names.
+  const std::string budget = absl::StrCat("runtime.stored_cache_bytes=", bytes + bytes / 10);
+  for (const auto& [values, group] : users) {
+    for (const ValueUser& user : group) {
+      user.run->overrides.push_back(budget);
+      user.stage->values = {StoreKey("activations", 1).Add("of", values)};
+    }
+  }
 }
 
 // Lets runs whose sums another needs store them; sums that one run alone would read are not worth their disk.
@@ -83,7 +139,7 @@ void StoreSharedSums(const std::vector<bool>& stored_anyway, std::vector<SweepRu
       return user.second->keys.front().text() != stages[0].second->keys.front().text();
     });
     for (const auto& [run, stage] : stages) {
-      if (shared && !stored_anyway[run]) (*runs)[run].overrides = {"fit.store_sums=true"};
+      if (shared && !stored_anyway[run]) (*runs)[run].overrides.push_back("fit.store_sums=true");
       if (!shared && !stored_anyway[run]) stage->shared.clear();
     }
   }
@@ -106,6 +162,8 @@ absl::StatusOr<Sweep> PlanSweep(const std::string& manifest_path, const std::vec
   sweep.axes = manifest.axes;
   RunProblems found;
   std::vector<bool> stores_sums;
+  ValueUsers value_users;
+  sweep.runs.reserve(manifest.runs.size());  // value_users points to them
   for (const ManifestRun& run : manifest.runs) {
     Problems own;
     Request request = CheckRequest(run.config, &own);
@@ -122,14 +180,18 @@ absl::StatusOr<Sweep> PlanSweep(const std::string& manifest_path, const std::vec
     }
     if (own.empty()) {
       const Plan plan = MakePlan(std::move(request), placement, &own);
-      if (own.empty()) sweep.runs.push_back(Summary(run, plan));
-      if (own.empty()) stores_sums.push_back(StoresSums(plan.request));
+      if (own.empty()) {
+        sweep.runs.push_back(Summary(run, plan));
+        stores_sums.push_back(StoresSums(plan.request));
+        AddValueUser(plan, &sweep.runs.back(), &value_users);
+      }
     }
     found.Add(own, run.name);
   }
   found.MoveTo(manifest.runs.size(), &problems);
   QWT_RETURN_IF_ERROR(problems.ToStatus());
   StoreSharedSums(stores_sums, &sweep.runs);
+  KeepSharedValues(std::move(value_users));
   return sweep;
 }
 

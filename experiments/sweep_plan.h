@@ -14,6 +14,7 @@ struct SweepStage {
   std::string name;
   std::vector<StoreKey> keys;    // PlannedStage's
   std::vector<StoreKey> shared;  // its first, where it is to be stored; else none
+  std::vector<StoreKey> values;  // names the values between blocks, where the run keeps them for others; else none
   int64_t images = 0;            // that it reads
   int64_t memory_bytes = 0;
 };

@@ -157,6 +157,35 @@ TEST_F(SweepTest, GatesThatKeepTheSameBlocksShareSumsBehindACompensatedPrefixToo
                           testing::Pair("in_sample9", 32)));
 }
 
+// Their sums differ; the values that they sum do not.
+TEST_F(SweepTest, FitsThatKeepOthersAsideTakeUpTheFirstOnesValues) {
+  const std::string folder = TestFolder("values");
+  const std::string axes =
+      "set: {calibrate.images: 8, evaluate.images: 20, runtime.threads: 1, fit.images: 32, fit.prefix: quantized, "
+      "fit.gate: held_out}\ngrid: {fit.held_out_fraction: [0.25, 0.5, 0.125]}\nrun_name: "
+      "\"f{fit.held_out_fraction}\"\n";
+  std::vector<std::string> command = Command(folder, "");
+  MakeFile(folder + "/manifest.yaml", "name: tiny\nbase: ${QWT_HOME}/configs/quickstart.yaml\n" + axes);
+  EXPECT_THAT(RunProgram({command[0], command[1], command[2], command[3], "--dry_run"}).out,
+              HasSubstr("values of f0.25"));
+  command.push_back("--jobs=3");
+  const ProgramResult result = RunProgram(command);
+  ASSERT_EQ(result.exit_code, 0) << result.err << result.out;
+  EXPECT_THAT(ForwardImages(folder, "fit"),
+              ElementsAre(testing::Pair("f0.125", 0), testing::Pair("f0.25", 32), testing::Pair("f0.5", 0)));
+  // Nothing is kept where the user says so, and every fit finds the same.
+  const std::string without = TestFolder("without_values");
+  std::vector<std::string> other = Command(without, "");
+  MakeFile(without + "/manifest.yaml", "name: tiny\nbase: ${QWT_HOME}/configs/quickstart.yaml\n" + axes);
+  other.push_back("runtime.stored_cache_bytes=0");
+  ASSERT_EQ(RunProgram(other).exit_code, 0);
+  EXPECT_EQ(Sum(ForwardImages(without, "fit")), 3 * 32);
+  for (const char* run : {"f0.125", "f0.25", "f0.5"}) {
+    const std::string path = std::string("/out/runs/") + run + "/result.json";
+    EXPECT_EQ(Json(without + path)["blocks"], Json(folder + path)["blocks"]) << run;
+  }
+}
+
 TEST_F(SweepTest, SeveralAtATimeComputeNothingTwice) {
   const std::string folder = TestFolder("jobs"), alone = TestFolder("one_at_a_time");
   const std::string axes = "grid: {fit.images: [16], fit.ridge: [0, 1, 2]}\nrun_name: \"r{fit.ridge}\"\n";

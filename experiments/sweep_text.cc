@@ -55,6 +55,10 @@ Cell CellOf(const SweepRun& run, const SweepStage& stage, const Makers& makers, 
   if (const std::string maker = makers.Before(stage.keys); !maker.empty()) return {"of " + maker};
   const std::string maker = makers.Before(stage.shared);
   if (!stage.shared.empty() && !maker.empty()) return {"sums of " + maker, 0, true};
+  const std::string keeper = makers.Before(stage.values);
+  if (!stage.values.empty() && !keeper.empty()) {
+    return {"values of " + keeper, times.Seconds(run.model, stage.name, stage.images), true};
+  }
   std::string text = stored == 0 ? "new" : absl::StrCat(count - stored, " of ", count, " new");
   return {text, times.Seconds(run.model, stage.name, stage.images), true};
 }
@@ -93,6 +97,7 @@ std::string DescribeSweep(const Sweep& sweep, const std::string& path) {
     for (const SweepStage& stage : run.stages) {
       makers.Add(stage.keys, run.name);
       makers.Add(stage.shared, run.name);
+      makers.Add(stage.values, run.name);
     }
     rows.push_back({run.name});
     for (const std::string& stage : stages) rows.back().push_back(cells.count(stage) ? cells[stage] : "-");

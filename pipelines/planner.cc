@@ -1,6 +1,6 @@
 #include "pipelines/planner.h"
 
-#include <unistd.h>
+#include <algorithm>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -39,6 +39,7 @@ Plan MakePlan(Request request, const Placement& placement, Problems* problems) {
     plan.stages.back().name = name;
   }
   plan.graph = std::move(planning.graph);
+  plan.made = std::move(planning.made);
   return plan;
 }
 
@@ -48,13 +49,31 @@ std::string PlanHash(const Plan& plan) {
     absl::StrAppend(&text, stage.name, "\n");
     for (const StoreKey& key : stage.keys) absl::StrAppend(&text, key.hash(), "\n");
   }
+  // Stages that store nothing make values, too.
+  for (const auto& [value, hash] : plan.made) absl::StrAppend(&text, value, " ", hash, "\n");
   const auto expected = plan.request.sections.find(kExpected);
   if (expected != plan.request.sections.end()) absl::StrAppend(&text, expected->second.ToYaml(0));
   return Sha256(text);
 }
 
-std::string DescribeDiskUse(const Plan& plan) {
+namespace {
+
+// Where stages hold their images' values between blocks; on_disk: only of those that take room on a disk for it.
+std::string DescribePlacements(const Plan& plan, bool on_disk) {
   std::string text;
+  for (const PlannedStage& stage : plan.stages) {
+    const bool takes_disk = FileBytes(stage.value_bytes, stage.cache) > 0 || stage.cache.store_bytes > 0;
+    if (stage.value_bytes == 0 || takes_disk != on_disk) continue;
+    absl::StrAppend(&text, "  values between blocks in ", stage.name,
+                    ", of each rank: ", DescribePlacement(stage.value_bytes, stage.cache, plan.device), "\n");
+  }
+  return text;
+}
+
+}  // namespace
+
+std::string DescribeDiskUse(const Plan& plan) {
+  std::string text = DescribePlacements(plan, /*on_disk=*/true);
   const std::string& root = plan.request.Of("runtime").String("store");
   for (const PlannedStage& stage : plan.stages) {
     if (stage.crops == nullptr) continue;
@@ -65,24 +84,24 @@ std::string DescribeDiskUse(const Plan& plan) {
   return text;
 }
 
+int StoredEntries(const PlannedStage& stage, const std::string& store) {
+  return std::count_if(stage.keys.begin(), stage.keys.end(),
+                       [&](const StoreKey& key) { return ArtifactStore::Contains(store, key); });
+}
+
 std::string DescribePlan(const Plan& plan) {
   const std::string root = plan.request.Of("runtime").String("store");
-  // A dry run makes nothing, so a store that is not there yet is an empty one.
-  std::unique_ptr<ArtifactStore> store;
-  if (access(root.c_str(), F_OK) == 0) {
-    if (auto opened = ArtifactStore::Open(root); opened.ok()) store = *std::move(opened);
-  }
   std::string text =
       absl::StrFormat("  %-15s %7s  %-22s %s\n", "stage", "images", "in the store", "memory, at most about");
   for (const PlannedStage& stage : plan.stages) {
-    int stored = 0;
-    for (const StoreKey& key : stage.keys) stored += store != nullptr && store->Contains(key);
+    const int stored = StoredEntries(stage, root);
     std::string state = stage.keys.empty() ? "-" : absl::StrCat(stored, " of ", stage.keys.size());
     if (stage.keys.size() == 1) state = stored == 1 ? "yes" : "no";
     absl::StrAppendFormat(&text, "  %-15s %7s  %-22s %.1f MB\n", stage.name,
                           stage.images.indices.empty() ? "-" : absl::StrCat(stage.images.indices.size()), state,
                           stage.memory_bytes / 1e6);
   }
+  text += DescribePlacements(plan, /*on_disk=*/false);
   text += DescribeDiskUse(plan);
   absl::StrAppend(&text, "  store ", root, ", ", plan.threads, plan.threads == 1 ? " thread, " : " threads, ",
                   plan.world_size, plan.world_size == 1 ? " rank" : " ranks", ", ", DescribeDevice(plan.device), "\n");

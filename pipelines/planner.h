@@ -1,6 +1,7 @@
 // From a checked request to what will be done, before anything is done.
 #pragma once
 
+#include <map>
 #include <string>
 #include <vector>
 
@@ -24,6 +25,7 @@ struct Plan {
   int world_size = 1;
   at::Device device = at::kCPU;
   std::vector<PlannedStage> stages;
+  std::map<std::string, std::string> made;  // value -> hash of the key that makes it
 };
 
 // Reads the config and checks it against every schema, without opening what it names. InvalidArgument (or NotFound for
@@ -36,10 +38,14 @@ absl::StatusOr<Plan> MakePlan(Request request, const Placement& placement);
 // The same, but what is wrong is added to *problems, and the plan may then not be used.
 Plan MakePlan(Request request, const Placement& placement, Problems* problems);
 
-// sha256 of what decides a run's result: its name, stages, keys, and the published figures beside it.
+// sha256 of what decides a run's result: its name, stages, keys, what made its values, and the published figures beside
+// it.
 std::string PlanHash(const Plan& plan);
 
-// A line for each cache that a stage keeps beside its values, with its size; "" for none.
+// How many of the stage's entries a store has, which need not exist.
+int StoredEntries(const PlannedStage& stage, const std::string& store);
+
+// A line for each cache that a stage keeps on disk, with its size; "" for none.
 std::string DescribeDiskUse(const Plan& plan);
 
 // What --dry_run prints: for each stage what it makes, on how many images, what the store already has and the memory it

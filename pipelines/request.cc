@@ -7,9 +7,11 @@
 #include "absl/strings/str_join.h"
 #include "core/base/log.h"
 #include "core/base/strings.h"
+#include "core/store/store.h"
 #include "data/dataset.h"
 #include "data/transform.h"
 #include "models/registry.h"
+#include "pipelines/cache_budget.h"
 #include "pipelines/stage.h"
 #include "quant/method.h"
 #include "qwt/compensator.h"
@@ -60,35 +62,38 @@ Section ExpectedSection() {
 }
 
 Section RuntimeSection() {
-  return {"runtime",
-          "How to run; nothing here but batch_size can change a result.",
-          {{Option::String("device",
-                           "Where to compute: auto (a GPU where the program is built for them and finds one, else the "
-                           "CPU), cpu, cuda, or cuda:N for one of them. CPUs and GPUs do not round alike, so each "
-                           "keeps results of its own.")
-                .Default("auto")
-                .NoEffectOnResult(),
-            Option::String("ranks",
-                           "Processes to start on this machine, a number, or all: one for each of its GPUs where "
-                           "'device' is one of them in turn (auto, cuda), otherwise one. A launcher that has started "
-                           "ranks already (--nproc, torchrun, srun) has the say.")
-                .Default("all")
-                .NoEffectOnResult(),
-            Option::Path("store", "Folder of the artifact store, which keeps what stages made.")
-                .Default("~/.cache/qwt/store")
-                .NoEffectOnResult(),
-            Option::Int("threads", "Threads of a rank; 0: all cores, shared among the ranks.")
-                .Range(0, 1024)
-                .Default("0")
-                .NoEffectOnResult(),
-            Option::Int("batch_size",
-                        "Images computed together; 0: 16 on the CPU, and on a GPU as many as its memory allows, up to "
-                        "256. It decides in which order products are summed, so it is part of every stored value's "
-                        "key. A GPU that has no memory for so many goes on with half.")
-                .Range(0, 4096)
-                .Default("0")}},
-          "",
-          nullptr};
+  Section section = {
+      "runtime",
+      "How to run; nothing here but batch_size can change a result.",
+      {{Option::String("device",
+                       "Where to compute: auto (a GPU where the program is built for them and finds one, else the "
+                       "CPU), cpu, cuda, or cuda:N for one of them. CPUs and GPUs do not round alike, so each "
+                       "keeps results of its own.")
+            .Default("auto")
+            .NoEffectOnResult(),
+        Option::String("ranks",
+                       "Processes to start on this machine, a number, or all: one for each of its GPUs where "
+                       "'device' is one of them in turn (auto, cuda), otherwise one. A launcher that has started "
+                       "ranks already (--nproc, torchrun, srun) has the say.")
+            .Default("all")
+            .NoEffectOnResult(),
+        Option::Path("store", "Folder of the artifact store, which keeps what stages made.")
+            .Default(kDefaultStore)
+            .NoEffectOnResult(),
+        Option::Int("threads", "Threads of a rank; 0: all cores, shared among the ranks.")
+            .Range(0, 1024)
+            .Default("0")
+            .NoEffectOnResult(),
+        Option::Int("batch_size",
+                    "Images computed together; 0: 16 on the CPU, and on a GPU as many as its memory allows, up to "
+                    "256. It decides in which order products are summed, so it is part of every stored value's "
+                    "key. A GPU that has no memory for so many goes on with half.")
+            .Range(0, 4096)
+            .Default("0")}},
+      "",
+      nullptr};
+  for (Option& option : CacheOptions()) section.schema.options.push_back(std::move(option));
+  return section;
 }
 
 constexpr int kMostRanks = 1024;  // on one machine, as --nproc
@@ -257,6 +262,7 @@ Request CheckRequest(const ConfigNode& config, Problems* problems) {
     if (SectionOf(config, section.name) == nullptr && !needed) continue;
     Options options = CheckSection(section, config, problems);
     const bool sound = problems->lines().size() == problems_before;
+    if (sound && section.name == "runtime") CheckCacheOptions(options, problems);
     if (sound && section.name == "runtime" && ParseRanks(options.String("ranks")) < 0) {
       problems->Add(options.Where("ranks"), absl::StrCat("must be all or a number from 1 to ", kMostRanks, ", is '",
                                                          options.String("ranks"), "'"));

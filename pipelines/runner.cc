@@ -150,11 +150,28 @@ int FailTogether(const absl::Status& agreed, ExitCode code, Communicator& comm) 
   return Fail(agreed, code, comm);
 }
 
+// The run's store. One that cannot be written to will do where it holds all that the run would store.
+absl::StatusOr<std::unique_ptr<ArtifactStore>> OpenStore(const Plan& plan) {
+  const std::string& root = plan.request.Of("runtime").String("store");
+  QWT_ASSIGN_OR_RETURN(std::unique_ptr<ArtifactStore> store, ArtifactStore::Open(root));
+  if (store->writable().ok()) return store;
+  for (const PlannedStage& stage : plan.stages) {
+    const int stored = StoredEntries(stage, root), entries = stage.keys.size();
+    if (stored == entries) continue;
+    return absl::Status(store->writable().code(),
+                        absl::StrCat(store->writable().message(), " (it can be read, but has ", stored, " of ", entries,
+                                     entries == 1 ? " entry" : " entries", " of ", stage.name, ")"));
+  }
+  QWT_LOG(INFO) << "the store is only read: " << store->writable().message();
+  return store;
+}
+
 int Execute(const Plan& plan, const RunArguments& arguments, Communicator& comm) {
   const bool first_rank = comm.rank() == 0;
-  auto store = ArtifactStore::Open(plan.request.Of("runtime").String("store"));
+  auto store = OpenStore(plan);
   absl::Status status = AgreeOnStatus(store.status(), comm);
   if (!status.ok()) return FailTogether(status, kRequestWrong, comm);
+  (*store)->SetMaker(Headline(plan));
   Progress progress(first_rank);
   RunContext context{plan.request, comm, **store, plan.threads, progress, plan.device};
   const c10::DeviceGuard current(plan.device);

@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "core/base/log.h"
+#include "core/base/sha256.h"
 #include "core/tensor/device.h"
 #include "models/cost.h"
 
@@ -46,13 +47,16 @@ int64_t BatchSize(const Planning& planning, int64_t images, Split split) {
   return size;
 }
 
-std::string TransformText(const InputOptions& input) {
+// Augmentation draws by the images' indices, which their content does not tell.
+std::string TransformText(const ImageList& images) {
+  const InputOptions& input = images.input;
   const Preset& preset = input.preset;
   const std::string text =
       absl::StrCat(input.height, "x", input.width, " crop_pct ", preset.crop_pct, " pad ", preset.pad, " mean ",
                    absl::StrJoin(preset.mean, " "), " std ", absl::StrJoin(preset.std, " "));
   if (input.transform == Transform::kEval) return absl::StrCat("eval ", text);
-  return absl::StrCat("train rand-m9-mstd0.5-inc1 ", text, " seed ", input.seed);
+  return absl::StrCat("train rand-m9-mstd0.5-inc1 ", text, " seed ", input.seed, " indices ",
+                      Sha256(absl::StrJoin(images.indices, " ")));
 }
 
 // Empty where the stage that makes the value could not be planned; the plan is then thrown away with its problems.
@@ -77,7 +81,7 @@ StoreKey StageKey(const std::string& stage, int version, const Planning& plannin
   for (const std::string& value : needs) key.Add(value, MadeBy(planning, value));
   if (images != nullptr) {
     key.Add("images", images->fingerprint);
-    key.Add("transform", TransformText(images->input));
+    key.Add("transform", TransformText(*images));
     if (SkipsBadImages(planning.request)) key.Add("on_bad_image", "skip");
     const bool chosen_by_memory = planning.device.is_cuda() && RequestedBatchSize(planning.request) == 0;
     key.Add("batch_size", chosen_by_memory ? "auto" : absl::StrCat(images->batch_size));

@@ -19,6 +19,7 @@
 #include "data/dataset.h"
 #include "data/loader.h"
 #include "models/graph.h"
+#include "pipelines/cache_budget.h"
 #include "pipelines/progress.h"
 #include "pipelines/request.h"
 #include "pipelines/values.h"
@@ -45,6 +46,11 @@ struct PlannedStage {
   ImageList images;
   std::shared_ptr<CropCache> crops;  // of the images, where they are to be kept decoded
   int64_t memory_bytes = 0;          // estimated peak on one rank's device, beyond what earlier stages left
+  // Of a stage that holds its images' values between blocks: how many bytes on a rank, where, and the key that entries
+  // of them in the store begin with.
+  int64_t value_bytes = 0;
+  CacheBudget cache = {};
+  std::string values_key = "";
 };
 
 // What a stage tells of its work besides its values.

@@ -2,14 +2,16 @@
 // output of the prefix before it: compensated, as published, or as quantised. Every block's solution is stored as it is
 // found, so a run that is stopped goes on after the last one; with fit.store_sums so are the sums it is solved from, of
 // which settings with another ridge, gate or storage solve theirs without running the network.
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
-#include "core/base/sha256.h"
+#include "core/base/byte_count.h"
+#include "core/base/disk.h"
 #include "core/tensor/device.h"
-#include "core/tensor/parallel.h"
 #include "models/cost.h"
 #include "pipelines/stage.h"
+#include "pipelines/stages/blockwise_fit.h"
 #include "pipelines/stages/images_schema.h"
-#include "quant/fake_quant_executor.h"
 #include "qwt/compensator.h"
 #include "qwt/solution_file.h"
 
@@ -38,125 +40,6 @@ Schema FitSchema() {
   return schema;
 }
 
-bool CompensatesPrefix(const Request& request) { return request.Of("fit").String("prefix") == "compensated"; }
-
-// A chain of what is applied to the images before a block: equal where all earlier solutions are.
-std::string DigestOf(const std::string& before, const BlockSolution& solution) {
-  std::string text = before;
-  if (solution.kept) {
-    for (const auto& [name, tensor] : solution.tensors) {
-      const at::Tensor bytes = tensor.contiguous();
-      absl::StrAppend(&text, "\n", name, " ", c10::toString(bytes.scalar_type()), " ", c10::str(bytes.sizes()), " ",
-                      Sha256({static_cast<const char*>(bytes.const_data_ptr()), bytes.nbytes()}));
-    }
-  }
-  return Sha256(text + "\n" + solution.block);
-}
-
-// One fit: the network in both precisions and the images' values before the current block.
-class BlockwiseFit {
- public:
-  // All must outlive it. Nothing is loaded or computed before the first Sum.
-  BlockwiseFit(RunContext& context, const QuantizedModel& model, const Compensator& compensator,
-               const ImageList& images, StageOutcome* outcome)
-      : context_(context), model_(model), compensator_(compensator), images_(images), outcome_(outcome) {}
-
-  // Sums the block over all images and ranks, whose values are first brought past the blocks before it. solutions: of
-  // these. Blocks come in order.
-  absl::Status Sum(int index, const std::vector<BlockSolution>& solutions, BlockFit* fit) {
-    if (quantized_ == nullptr) QWT_RETURN_IF_ERROR(Start());
-    while (block_ < index) QWT_RETURN_IF_ERROR(Pass(solutions[block_]));
-    QWT_RETURN_IF_ERROR(RunBlock(fit));
-    return fit->Reduce(context_.comm);
-  }
-
- private:
-  absl::Status Start() {
-    const TensorMap parameters = ToDevice(model_.parameters, context_.device);
-    float_ = MakeHalvingExecutor(MakeFloatExecutor(parameters));
-    QWT_ASSIGN_OR_RETURN(quantized_, MakeFakeQuantExecutor(model_.graph, parameters, model_.plan));
-    quantized_ = MakeHalvingExecutor(std::move(quantized_));
-    QWT_ASSIGN_OR_RETURN(std::vector<Batch> batches, LoadBatches(context_, images_, outcome_));
-    outcome_->forward_images = images_.indices.size();
-    for (Batch& batch : batches) {
-      values_.push_back(std::move(batch.images));
-      first_images_.push_back(batch.ordinal * images_.batch_size);
-    }
-    return RunQuantized(model_.graph.stem);
-  }
-
-  // The current block's quantised outputs and, where there is a fit, its sums.
-  absl::Status RunBlock(BlockFit* fit) {
-    const Segment& block = model_.graph.blocks[block_];
-    if (const Segment* transition = model_.graph.TransitionBefore(block_)) {
-      QWT_RETURN_IF_ERROR(RunQuantized(*transition));
-    }
-    outputs_.resize(values_.size());
-    context_.progress.Begin(absl::StrCat(fit != nullptr ? "fit " : "pass ", block.name), images_.indices.size(),
-                            "images");
-    return Each([&](int64_t i) -> absl::Status {
-      QWT_ASSIGN_OR_RETURN(outputs_[i], quantized_->Run(block, values_[i]));
-      if (fit != nullptr) {
-        QWT_ASSIGN_OR_RETURN(at::Tensor wanted, float_->Run(block, values_[i]));
-        QWT_RETURN_IF_ERROR(Accumulate(*fit, first_images_[i], values_[i], wanted, outputs_[i]));
-      }
-      context_.progress.Advance(values_[i].size(0) * context_.comm.size());
-      return absl::OkStatus();
-    });
-  }
-
-  // Moves the values past the current block, which Sum may have run already.
-  absl::Status Pass(const BlockSolution& solution) {
-    if (outputs_.empty()) QWT_RETURN_IF_ERROR(RunBlock(nullptr));
-    BlockSolution applied = solution;
-    applied.tensors = ToDevice(solution.tensors, context_.device);
-    const bool compensates = CompensatesPrefix(context_.request);
-    QWT_RETURN_IF_ERROR(Each([&](int64_t i) -> absl::Status {
-      values_[i] = compensates ? compensator_.Apply(applied, values_[i], outputs_[i]) : outputs_[i];
-      return absl::OkStatus();
-    }));
-    outputs_.clear();
-    ++block_;
-    return absl::OkStatus();
-  }
-
-  // In halves where there is no memory for the whole.
-  static absl::Status Accumulate(BlockFit& fit, int64_t first_image, const at::Tensor& x, const at::Tensor& y_float,
-                                 const at::Tensor& y_quant) {
-    const absl::Status status = fit.Accumulate(first_image, x, y_float, y_quant);
-    const int64_t half = x.size(0) / 2, rest = x.size(0) - half;
-    if (!absl::IsResourceExhausted(status) || half == 0) return status;
-    if (!x.is_cpu()) ReleaseCachedMemory(x.device());
-    QWT_RETURN_IF_ERROR(
-        Accumulate(fit, first_image, x.narrow(0, 0, half), y_float.narrow(0, 0, half), y_quant.narrow(0, 0, half)));
-    return Accumulate(fit, first_image + half, x.narrow(0, half, rest), y_float.narrow(0, half, rest),
-                      y_quant.narrow(0, half, rest));
-  }
-
-  // Moves the values past a segment that is not compensated.
-  absl::Status RunQuantized(const Segment& segment) {
-    return Each([&](int64_t i) -> absl::Status {
-      QWT_ASSIGN_OR_RETURN(values_[i], quantized_->Run(segment, values_[i]));
-      return absl::OkStatus();
-    });
-  }
-
-  absl::Status Each(const std::function<absl::Status(int64_t)>& function) {
-    return ParallelFor(values_.size(), context_.compute_threads(), function);
-  }
-
-  RunContext& context_;
-  const QuantizedModel& model_;
-  const Compensator& compensator_;
-  const ImageList& images_;
-  StageOutcome* outcome_;
-  std::unique_ptr<Executor> float_, quantized_;
-  int block_ = 0;                      // the current one
-  std::vector<at::Tensor> values_;     // by batch of this rank: its input; once it has run, past its transition
-  std::vector<at::Tensor> outputs_;    // its quantised output; empty where it has not run yet
-  std::vector<int64_t> first_images_;  // where the batch's images begin in the fit's list
-};
-
 class FitStage : public Stage {
  public:
   std::vector<std::string> Sections() const override { return {"dataset", "fit"}; }
@@ -175,7 +58,8 @@ class FitStage : public Stage {
       plan.shared.push_back(StoreKey("fit.sums", 1).Add("of", sums).Add("block", block.name));
     }
     planning.made[kCompensation] = whole.hash();
-    plan.memory_bytes = Bytes(planning, plan.images);
+    plan.values_key = StageKey("activations", 1, planning, {}, {kQuantized}, &plan.images).text();
+    PlanMemory(planning, problems, &plan);
     return plan;
   }
 
@@ -187,7 +71,7 @@ class FitStage : public Stage {
     QWT_ASSIGN_OR_RETURN(std::unique_ptr<Compensator> compensator, MakeCompensator(options));
     QWT_ASSIGN_OR_RETURN(std::vector<BlockSolution> stored, StoredSolutions(plan, context));
     outcome->cached = stored.size() == plan.keys.size();
-    BlockwiseFit sums(context, model, *compensator, plan.images, outcome);
+    BlockwiseFit sums(context, model, *compensator, plan, outcome);
     std::string digest;
     for (size_t i = 0; i < plan.keys.size(); ++i) {
       if (i >= stored.size()) {
@@ -235,11 +119,25 @@ class FitStage : public Stage {
     return StoreEntry(context, key, {ToDevice(fit->Sums(), at::kCPU), {}});
   }
 
-  static int64_t Bytes(const Planning& planning, const ImageList& images) {
-    const int64_t in_flight = ImagesInFlight(planning, images);
+  static void PlanMemory(const Planning& planning, Problems* problems, PlannedStage* plan) {
+    const Options& runtime = planning.request.Of("runtime");
+    const int64_t in_flight = ImagesInFlight(planning, plan->images);
+    const int64_t working = PeakActivationBytes(planning.graph, in_flight);
+    plan->value_bytes = BlockwiseBytes(planning.graph, ImagesOfRank(plan->images, planning), in_flight) - working;
+    plan->cache = ResolveCacheBudget(runtime, planning.device, planning.world_size);
     const auto compensator = MakeCompensator(planning.request.Of("fit"));
-    return BlockwiseBytes(planning.graph, ImagesOfRank(images, planning), in_flight) +
-           (compensator.ok() ? (*compensator)->FitBytes(planning.graph, in_flight) : 0);
+    plan->memory_bytes = std::min(plan->value_bytes, plan->cache.device_bytes) + working +
+                         (compensator.ok() ? (*compensator)->FitBytes(planning.graph, in_flight) : 0);
+    const std::string& store = runtime.String("store");
+    const int64_t needed = FileBytes(plan->value_bytes, plan->cache), free = FreeBytes(store);
+    if (needed <= free) return;
+    problems->Add(planning.request.Of("fit").Where("images"),
+                  absl::StrCat("the values between blocks take ", FormatBytes(plan->value_bytes), ", of which ",
+                               FormatBytes(needed),
+                               " are more than memory is to hold (runtime.cache_bytes), and the disk "
+                               "of the store '",
+                               store, "' has ", FormatBytes(free),
+                               " free: take fewer images, more ranks or another store with runtime.store=DIR"));
   }
 
   // Whether the compensator can do anything with the network's blocks, of which there are none where `load` failed, and

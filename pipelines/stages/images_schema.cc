@@ -60,9 +60,8 @@ int64_t ImagesOfRank(const ImageList& images, const Planning& planning) {
   return (count + planning.world_size - 1) / planning.world_size;
 }
 
-absl::StatusOr<std::vector<Batch>> LoadBatches(RunContext& context, const ImageList& images, StageOutcome* outcome,
-                                               int sharers) {
-  std::vector<Batch> batches;
+absl::Status ForEachBatch(RunContext& context, const ImageList& images, StageOutcome* outcome,
+                          const std::function<absl::Status(Batch batch)>& function, int sharers) {
   std::unique_ptr<Loader> loader = MakeLoader(context, images, /*crops=*/nullptr, sharers);
   context.progress.Begin("decode", images.indices.size(), "images");
   while (true) {
@@ -70,26 +69,34 @@ absl::StatusOr<std::vector<Batch>> LoadBatches(RunContext& context, const ImageL
     QWT_ASSIGN_OR_RETURN(std::optional<Batch> batch, loader->Next());
     if (!batch.has_value()) break;
     context.progress.Advance(batch->labels.size(0) * (sharers == 0 ? context.comm.size() : sharers));
-    if (batch->labels.size(0) > 0) batches.push_back(*std::move(batch));
+    if (batch->labels.size(0) > 0) QWT_RETURN_IF_ERROR(function(*std::move(batch)));
   }
   outcome->load_seconds = loader->waited_seconds();
   outcome->transfer_seconds = loader->transfer_seconds();
-  if (!SkipsBadImages(context.request)) return batches;
+  if (!SkipsBadImages(context.request)) return absl::OkStatus();
   QWT_RETURN_IF_ERROR(GatherSkipped(context, images, *loader, outcome));
   TensorFile file;
   file.tensors["positions"] = at::empty({static_cast<int64_t>(outcome->skipped.size())}, at::kLong);
   std::copy(outcome->skipped.begin(), outcome->skipped.end(), file.tensors["positions"].mutable_data_ptr<int64_t>());
-  QWT_RETURN_IF_ERROR(StoreEntry(context, SkippedKey(images), file));
+  return StoreEntry(context, SkippedKey(images), file);
+}
+
+absl::StatusOr<std::vector<Batch>> LoadBatches(RunContext& context, const ImageList& images, StageOutcome* outcome,
+                                               int sharers) {
+  std::vector<Batch> batches;
+  const auto add = [&](Batch batch) {
+    batches.push_back(std::move(batch));
+    return absl::OkStatus();
+  };
+  QWT_RETURN_IF_ERROR(ForEachBatch(context, images, outcome, add, sharers));
   return batches;
 }
 
 absl::Status RecallSkipped(RunContext& context, const ImageList& images, StageOutcome* outcome) {
   if (!SkipsBadImages(context.request)) return absl::OkStatus();
   QWT_ASSIGN_OR_RETURN(auto payloads, LookupEntries(context, {SkippedKey(images)}));
-  if (!payloads[0].has_value()) {
-    QWT_LOG(WARNING) << "the store no longer says which images were skipped when this was computed";
-    return absl::OkStatus();
-  }
+  // Removed, or damaged and dropped: decoding tells it again.
+  if (!payloads[0].has_value()) return LoadBatches(context, images, outcome).status();
   QWT_ASSIGN_OR_RETURN(const TensorFile file, ReadSafetensors(*payloads[0]));
   const at::Tensor& positions = file.tensors.at("positions");
   const int64_t* first = positions.const_data_ptr<int64_t>();

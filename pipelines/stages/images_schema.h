@@ -1,6 +1,7 @@
 // What calibrate and fit share: which training images they take.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -16,6 +17,9 @@ int64_t ImagesOfRank(const ImageList& images, const Planning& planning);
 // some (0: all ranks). Every rank calls. Keeps in the store which were skipped.
 absl::StatusOr<std::vector<Batch>> LoadBatches(RunContext& context, const ImageList& images, StageOutcome* outcome,
                                                int sharers = 0);
+// The same one after another, in order.
+absl::Status ForEachBatch(RunContext& context, const ImageList& images, StageOutcome* outcome,
+                          const std::function<absl::Status(Batch batch)>& function, int sharers = 0);
 // For a stage whose values came from the store: what was skipped when they were made.
 absl::Status RecallSkipped(RunContext& context, const ImageList& images, StageOutcome* outcome);
 

@@ -1,4 +1,6 @@
 // load: the network as a graph and its float parameters.
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
 #include "core/base/sha256.h"
 #include "models/parameters.h"
@@ -8,15 +10,20 @@
 namespace qwt {
 namespace {
 
-// The file's content becomes part of the key.
-void AddFile(const Options& options, const std::string& option, const std::string& path, StoreKey* key,
-             Problems* problems) {
-  const auto hash = Sha256OfFile(path);
-  if (hash.ok()) {
-    key->Add(option, *hash);
-  } else {
-    problems->Add(options.Where(option), std::string(hash.status().message()));
+// The files' content becomes part of the key. Each holds other tensors, so that their order changes nothing.
+void AddFiles(const Options& options, const std::string& option, const std::vector<std::string>& paths, StoreKey* key,
+              Problems* problems) {
+  std::vector<std::string> hashes;
+  for (const std::string& path : paths) {
+    auto hash = Sha256OfFile(path);
+    if (hash.ok()) {
+      hashes.push_back(*std::move(hash));
+    } else {
+      problems->Add(options.Where(option), std::string(hash.status().message()));
+    }
   }
+  std::sort(hashes.begin(), hashes.end());
+  for (const std::string& hash : hashes) key->Add(option, hash);
 }
 
 class LoadStage : public Stage {
@@ -37,9 +44,9 @@ class LoadStage : public Stage {
     }
     StoreKey key("load", 2);
     key.Add("graph", GraphToJson(planning.graph));
-    for (const std::string& path : options.Paths("weights")) AddFile(options, "weights", path, &key, problems);
+    AddFiles(options, "weights", options.Paths("weights"), &key, problems);
     const std::string& class_map = options.String("class_map");
-    if (!class_map.empty()) AddFile(options, "class_map", class_map, &key, problems);
+    if (!class_map.empty()) AddFiles(options, "class_map", {class_map}, &key, problems);
     planning.made[kParameters] = key.hash();
     for (const ParameterSpec& parameter : planning.graph.parameters) {
       plan.memory_bytes += parameter.numel() * sizeof(float);

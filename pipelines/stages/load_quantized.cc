@@ -26,6 +26,7 @@ class LoadQuantizedStage : public Stage {
     planning.graph = model->graph;
     const StoreKey key = StoreKey("load_quantized", 1).Add("file", *sha256);
     planning.made[kQuantized] = key.hash();
+    planning.made.erase(kCompensation);  // of a quantised model that an earlier stage made
     if (!model->compensation.empty()) planning.made[kCompensation] = key.hash();
     return {};
   }

@@ -22,6 +22,7 @@ class QuantizeStage : public Stage {
     plan.keys = {StageKey("quantize", 2, planning, {"quantize"}, {kParameters, kCalibration}, nullptr)};
     plan.entries = {"weights and scales"};
     planning.made[kQuantized] = plan.keys[0].hash();
+    planning.made.erase(kCompensation);  // of a quantised model that an earlier stage made
     for (const ParameterSpec& parameter : planning.graph.parameters) {
       plan.memory_bytes += 2 * parameter.numel() * sizeof(float);  // rewritten and fake-quantised
     }
