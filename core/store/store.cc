@@ -1,5 +1,7 @@
 #include "core/store/store.h"
 
+#include <sys/resource.h>
+
 #include <cerrno>
 #include <cstdio>
 #include <filesystem>
@@ -127,13 +129,13 @@ class ArtifactStore::Pins {
     // What cannot be opened for want of file numbers is there all the same, unpinned: what is mapped stays readable.
     if (!lock.opened()) return fs::exists(record, ignored_);
     lock.Touch();
-    pins_[folder] = std::move(lock);
+    Hold(folder, std::move(lock));
     return true;
   }
   // Of one that is still to be renamed to `folder`.
   void Keep(const std::string& folder, FileLock lock) {
     const std::lock_guard<std::mutex> guard(mutex_);
-    pins_[folder] = std::move(lock);
+    Hold(folder, std::move(lock));
   }
   void Unpin(const std::string& folder) {
     const std::lock_guard<std::mutex> guard(mutex_);
@@ -141,6 +143,17 @@ class ArtifactStore::Pins {
   }
 
  private:
+  // Each pin holds a file number, and images, ranks and payloads need some too: pins take at most half of those that
+  // the process may have. The entries beyond are there all the same, unpinned.
+  void Hold(const std::string& folder, FileLock lock) {
+    pins_.erase(folder);
+    if (pins_.size() < MostPins()) pins_[folder] = std::move(lock);
+  }
+  static size_t MostPins() {
+    rlimit files = {};
+    return getrlimit(RLIMIT_NOFILE, &files) == 0 ? files.rlim_cur / 2 : 0;
+  }
+
   std::mutex mutex_;
   std::error_code ignored_;
   std::map<std::string, FileLock> pins_;  // by the entry's folder

@@ -9,7 +9,8 @@
 //
 // What a store has given out is pinned until the store is closed: a shared lock of the kernel's on record.json, so that
 // a process that is killed pins nothing. Who removes entries to make room (core/store/inventory.h) takes that lock
-// alone and leaves the entry where it cannot. On a file system without locks nothing is pinned.
+// alone and leaves the entry where it cannot. On a file system without locks nothing is pinned, and never more
+// entries than half the files that the process may have open.
 #pragma once
 
 #include <functional>

@@ -188,6 +188,31 @@ TEST(StoreTest, AFileThatMayNotGrowIsAnErrorAndLeavesNothing) {
   EXPECT_EQ(TemporaryFolders(store->root()), 0);
 }
 
+// Pins hold file numbers, of which whoever uses the entries needs some.
+TEST(StoreTest, MoreEntriesThanFilesMayBeOpenLeaveFilesToOthers) {
+  constexpr int kEntries = 100;
+  auto store = OpenStore(FreshRoot("many"));
+  for (int i = 0; i < kEntries; ++i) {
+    ASSERT_TRUE(store->Put(StoreKey("many", i), Writes("value")).ok());
+    store->Unpin(StoreKey("many", i));
+  }
+  const pid_t child = fork();
+  if (child == 0) {
+    const rlimit limit = {64, 64};
+    setrlimit(RLIMIT_NOFILE, &limit);
+    bool ok = true;
+    for (int i = 0; ok && i < kEntries; ++i) {
+      const auto payload = store->Lookup(StoreKey("many", i));
+      ok = payload.ok() && payload->has_value() && ReadFile(**payload).value_or("") == "value";
+    }
+    for (int i = kEntries; ok && i < 2 * kEntries; ++i) ok = store->Put(StoreKey("many", i), Writes("value")).ok();
+    _exit(ok ? 0 : 1);
+  }
+  int status = -1;
+  waitpid(child, &status, 0);
+  EXPECT_EQ(status, 0);
+}
+
 TEST(StoreTest, RemovesWhatAKilledProcessLeft) {
   const std::string root = FreshRoot("leftovers");
   const pid_t child = fork();

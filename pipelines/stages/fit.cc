@@ -129,15 +129,16 @@ class FitStage : public Stage {
     plan->memory_bytes = std::min(plan->value_bytes, plan->cache.device_bytes) + working +
                          (compensator.ok() ? (*compensator)->FitBytes(planning.graph, in_flight) : 0);
     const std::string& store = runtime.String("store");
-    const int64_t needed = FileBytes(plan->value_bytes, plan->cache), free = FreeBytes(store);
+    // Ranks share the store's disk, but not memory.
+    const int64_t ranks = planning.world_size, needed = FileBytes(plan->value_bytes, plan->cache) * ranks;
+    const int64_t free = FreeBytes(store);
     if (needed <= free) return;
     problems->Add(planning.request.Of("fit").Where("images"),
-                  absl::StrCat("the values between blocks take ", FormatBytes(plan->value_bytes), ", of which ",
-                               FormatBytes(needed),
-                               " are more than memory is to hold (runtime.cache_bytes), and the disk "
-                               "of the store '",
+                  absl::StrCat("the values between blocks take ", FormatBytes(plan->value_bytes * ranks),
+                               " in all, of which ", FormatBytes(needed),
+                               " are more than memory is to hold (runtime.cache_bytes), and the disk of the store '",
                                store, "' has ", FormatBytes(free),
-                               " free: take fewer images, more ranks or another store with runtime.store=DIR"));
+                               " free: take fewer images, more memory or another store with runtime.store=DIR"));
   }
 
   // Whether the compensator can do anything with the network's blocks, of which there are none where `load` failed, and
