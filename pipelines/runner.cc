@@ -152,6 +152,7 @@ int FailTogether(const absl::Status& agreed, ExitCode code, Communicator& comm) 
 
 int Execute(const Plan& plan, const RunArguments& arguments, Communicator& comm) {
   const bool first_rank = comm.rank() == 0;
+  // The ranks meet here, planned and warmed up, and after loading: no stage's seconds hold another rank's start.
   auto store = ArtifactStore::Open(plan.request.Of("runtime").String("store"));
   absl::Status status = AgreeOnStatus(store.status(), comm);
   if (!status.ok()) return FailTogether(status, kRequestWrong, comm);

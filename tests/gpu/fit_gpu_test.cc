@@ -87,25 +87,27 @@ TEST_F(FitGpuTest, SingularGroupsAreTheCpus) {
   }
 }
 
-// One block's fit on the same tensors, and what it makes of them.
-void ExpectSameFit(const GoldenNetwork& network, const std::string& name, at::Device gpu) {
-  SCOPED_TRACE(name);
-  const auto compensator = MakeComponent<CompensatorRegistry>(name, "{}");
+// Block `index`'s fit on the same tensors, and what it makes of them.
+void ExpectSameFit(const GoldenNetwork& network, int index, const std::string& name, const std::string& options,
+                   at::Device gpu) {
+  SCOPED_TRACE(name + " " + options);
+  const auto compensator = MakeComponent<CompensatorRegistry>(name, options);
   const auto comm = MakeLocalCommunicator();
   const auto executor = MakeFloatExecutor(network.parameters);
-  const at::Tensor x = *executor->Run(network.graph.stem, network.calibration);
-  const at::Tensor y = *executor->Run(network.graph.blocks[0], x),
+  at::Tensor x = *executor->Run(network.graph.stem, network.calibration);
+  for (int before = 0; before < index; ++before) x = *executor->Run(network.graph.blocks[before], x);
+  const at::Tensor y = *executor->Run(network.graph.blocks[index], x),
                    y_quant = y + 0.1 * y.sin() + 0.01 * at::randn(y.sizes());
   BlockSolution solutions[2];
   at::Tensor outputs[2];
   for (int i = 0; i < 2; ++i) {
     const at::Device device = i == 0 ? at::Device(at::kCPU) : gpu;
-    auto fit = *compensator->Begin(network.graph, 0);
+    auto fit = *compensator->Begin(network.graph, index);
     ASSERT_TRUE(fit->Accumulate(0, x.to(device), y.to(device), y_quant.to(device)).ok());
     ASSERT_TRUE(fit->Reduce(*comm).ok());
     const TensorMap sums = ToDevice(fit->Sums(), at::kCPU);
     solutions[i] = *fit->Solve();
-    auto restored = *compensator->Begin(network.graph, 0);
+    auto restored = *compensator->Begin(network.graph, index);
     ASSERT_TRUE(restored->Restore(ToDevice(sums, device)).ok());
     const BlockSolution again = *restored->Solve();
     for (const auto& [tensor, expected] : solutions[i].tensors) {
@@ -126,8 +128,13 @@ void ExpectSameFit(const GoldenNetwork& network, const std::string& name, at::De
 }
 
 TEST_F(FitGpuTest, CompensatorsFitAndApplyAsOnTheCpu) {
-  ExpectSameFit(LoadGoldenNetwork("vit_w4a4"), "linear", gpu_);
-  ExpectSameFit(LoadGoldenNetwork("resnet_basic_w4a4"), "group_conv", gpu_);
+  ExpectSameFit(LoadGoldenNetwork("vit_w4a4"), 0, "linear", "{}", gpu_);
+  const GoldenNetwork resnet = LoadGoldenNetwork("resnet_basic_w4a4");
+  for (int index : {0, 1}) {  // of stride 1 and 2
+    ExpectSameFit(resnet, index, "group_conv", "{gate: always}", gpu_);
+    ExpectSameFit(resnet, index, "group_conv", "{gate: always, factor: 4}", gpu_);
+    ExpectSameFit(resnet, index, "group_conv", "{gate: always, factor: 4, kernel_size: 3}", gpu_);
+  }
 }
 
 TEST_F(FitGpuTest, NetworksComputeWhatTheCpuComputes) {
