@@ -168,6 +168,7 @@ absl::StatusOr<std::unique_ptr<ArtifactStore>> OpenStore(const Plan& plan) {
 
 int Execute(const Plan& plan, const RunArguments& arguments, Communicator& comm) {
   const bool first_rank = comm.rank() == 0;
+  // The ranks meet here, planned and warmed up, and after loading: no stage's seconds hold another rank's start.
   auto store = OpenStore(plan);
   absl::Status status = AgreeOnStatus(store.status(), comm);
   if (!status.ok()) return FailTogether(status, kRequestWrong, comm);

@@ -1,15 +1,16 @@
 #include "qwt/normal_equations.h"
 
 #include <algorithm>
+#include <limits>
 #include <tuple>
+#include <utility>
+#include <vector>
 
 #include "ATen/TensorOperators.h"
+#include "ATen/ops/bmm.h"
 #include "ATen/ops/empty.h"
 #include "ATen/ops/linalg_eigh.h"
-#include "ATen/ops/mm.h"
-#include "ATen/ops/outer.h"
 #include "ATen/ops/zeros.h"
-#include "ATen/ops/zeros_like.h"
 #include "absl/strings/str_cat.h"
 #include "core/base/log.h"
 #include "core/tensor/parallel.h"
@@ -28,110 +29,118 @@ at::Tensor WithoutNoise(const at::Tensor& centred_squares, const at::Tensor& raw
   return centred_squares.masked_fill(centred_squares <= raw_squares * kConstantTolerance, 0.0);
 }
 
+// Of each group: [G, A], [G, B] -> [G, A, B].
+at::Tensor Outer(const at::Tensor& a, const at::Tensor& b) { return a.unsqueeze(2) * b.unsqueeze(1); }
+// [G, A], [G, A, B] -> [G, B].
+at::Tensor TimesMatrix(const at::Tensor& a, const at::Tensor& b) { return at::bmm(a.unsqueeze(1), b).squeeze(1); }
+
 double BiasRidge(Ridge ridge) { return ridge.of_bias ? ridge.strength : 0; }
 
+// xx: [G, C, C], xr: [G, C, K]. All but the bias.
 LeastSquares SolveCentred(const at::Tensor& xx, const at::Tensor& xr, double ridge) {
-  const int64_t channels = xx.size(0);
-  auto [eigenvalues, vectors] = at::linalg_eigh(xx);  // in increasing order
-  const at::Tensor on_cpu = eigenvalues.cpu();
-  const double* values = on_cpu.const_data_ptr<double>();
-  const double largest = values[channels - 1];
-  const double cut_off = std::max(0.0, (ridge > 0 ? kNoiseTolerance : kRankTolerance) * largest);
-  int64_t rank = 0;
-  while (largest > 0 && rank < channels && values[channels - 1 - rank] + ridge > cut_off) ++rank;
+  auto [eigenvalues, vectors] = at::linalg_eigh(xx);  // [G, C] in increasing order, [G, C, C]
+  const at::Tensor largest = eigenvalues.narrow(1, xx.size(1) - 1, 1), damped = eigenvalues + ridge;
+  const at::Tensor cut_off = largest * (ridge > 0 ? kNoiseTolerance : kRankTolerance);
+  const at::Tensor used = (damped > cut_off) & (largest > 0);
+  // A quotient by infinity is the zero that a direction which is not used gets.
+  const at::Tensor divisors = damped.masked_fill(used.logical_not(), std::numeric_limits<double>::infinity());
 
   LeastSquares solution;
-  solution.rank = rank;
-  if (rank == 0) {
-    solution.weight = at::zeros_like(xr);
-    return solution;
-  }
-  solution.condition = (largest + ridge) / (values[channels - rank] + ridge);
-  const at::Tensor used = vectors.narrow(1, channels - rank, rank);
-  const at::Tensor scale = eigenvalues.narrow(0, channels - rank, rank).unsqueeze(1) + ridge;
-  solution.weight = at::mm(used, at::mm(used.t(), xr) / scale);
+  solution.rank = used.sum().item<int64_t>();
+  const double condition = ((largest + ridge) / divisors.amin(1, /*keepdim=*/true)).max().item<double>();
+  solution.condition = solution.rank > 0 ? condition : 0;
+  solution.weight = at::bmm(vectors, at::bmm(vectors.transpose(1, 2), xr) / divisors.unsqueeze(2));
   return solution;
 }
 
 }  // namespace
 
-at::Tensor NormalEquations::Terms(const at::Tensor& x, const at::Tensor& r) {
-  const int64_t inputs = x.size(-1), targets = r.size(-1), rows = x.numel() / std::max<int64_t>(1, inputs);
+at::Tensor NormalSums::Terms(const at::Tensor& x, const at::Tensor& r) {
+  const int64_t groups = x.size(0), inputs = x.size(-1), targets = r.size(-1);
+  const int64_t rows = x.numel() / std::max<int64_t>(1, groups * inputs), width = inputs + 1 + targets;
   const at::TensorOptions exact = x.options().dtype(at::kDouble);
-  at::Tensor columns = at::empty({rows, inputs + 1 + targets}, exact);  // X | 1 | R
-  columns.narrow(1, 0, inputs).copy_(x.reshape({rows, inputs}));
-  columns.narrow(1, inputs, 1).fill_(1);
-  at::Tensor target = columns.narrow(1, inputs + 1, targets);
-  target.copy_(r.reshape({rows, targets}));
+  // X | 1 | R, laid out as x is: the copy converts, and should not transpose too.
+  const at::Tensor columns = x.stride(-1) == 1 ? at::empty({groups, rows, width}, exact)
+                                               : at::empty({groups, width, rows}, exact).transpose(1, 2);
+  columns.narrow(2, 0, inputs).view(x.sizes()).copy_(x);
+  columns.narrow(2, inputs, 1).fill_(1);
+  const at::Tensor target = columns.narrow(2, inputs + 1, targets);
+  target.view(r.sizes()).copy_(r);
 
-  at::Tensor sums = at::zeros({inputs + 2, inputs + 1 + targets}, exact);
-  sums.narrow(0, 0, inputs + 1).copy_(at::mm(columns.narrow(1, 0, inputs + 1).t(), columns));
-  sums.select(0, inputs + 1).narrow(0, inputs + 1, targets).copy_((target * target).sum(0));
+  at::Tensor sums = at::zeros({groups, inputs + 2, width}, exact);
+  sums.narrow(1, 0, inputs + 1).copy_(at::bmm(columns.narrow(2, 0, inputs + 1).transpose(1, 2), columns));
+  sums.select(1, inputs + 1).narrow(1, inputs + 1, targets).copy_((target * target).sum(1));
   return sums;
 }
 
-void NormalEquations::Add(const at::Tensor& terms) {
-  const int64_t inputs = terms.size(0) - 2, targets = terms.size(1) - 1 - inputs;
+void NormalSums::Add(const at::Tensor& terms) {
+  const int64_t groups = terms.size(0), inputs = terms.size(1) - 2, targets = terms.size(2) - 1 - inputs;
   std::lock_guard<std::mutex> lock(mutex_);
-  QWT_CHECK(inputs_ == 0 || (inputs_ == inputs && targets_ == targets));
+  QWT_CHECK(inputs_ == 0 || (groups_ == groups && inputs_ == inputs && targets_ == targets));
+  groups_ = groups;
   inputs_ = inputs;
   targets_ = targets;
   device_ = terms.device();
   sums_.Add(terms);
 }
 
-absl::Status NormalEquations::Reduce(Communicator& comm) {
+absl::Status NormalSums::Reduce(Communicator& comm) {
   // A rank without rows learns the sizes from the others.
-  at::Tensor own = at::empty({3}, at::kLong);
-  own.data_ptr<int64_t>()[0] = inputs_;
-  own.data_ptr<int64_t>()[1] = targets_;
-  own.data_ptr<int64_t>()[2] = device_.is_cuda();
+  at::Tensor own = at::empty({4}, at::kLong);
+  int64_t* own_sizes = own.mutable_data_ptr<int64_t>();
+  own_sizes[0] = groups_;
+  own_sizes[1] = inputs_;
+  own_sizes[2] = targets_;
+  own_sizes[3] = device_.is_cuda();
   absl::StatusOr<at::Tensor> gathered = AllGather(own, comm);
   if (!gathered.ok()) return gathered.status();
-  const int64_t* sizes = gathered->const_data_ptr<int64_t>();
   for (int rank = 0; rank < comm.size(); ++rank) {
-    const int64_t inputs = sizes[3 * rank], targets = sizes[3 * rank + 1];
+    const int64_t* sizes = gathered->const_data_ptr<int64_t>() + 4 * rank;
+    const int64_t groups = sizes[0], inputs = sizes[1], targets = sizes[2];
     if (inputs == 0) continue;
-    if (inputs_ != 0 && (inputs != inputs_ || targets != targets_)) {
+    if (inputs_ != 0 && (groups != groups_ || inputs != inputs_ || targets != targets_)) {
       return absl::InternalError(absl::StrCat("rank ", rank, " summed ", inputs, " inputs and ", targets,
-                                              " targets where others have ", inputs_, " and ", targets_));
+                                              " targets of ", groups, " groups where others have ", inputs_, " and ",
+                                              targets_, " of ", groups_));
     }
-    if (inputs_ == 0 && sizes[3 * rank + 2] != 0) device_ = at::Device(at::kCUDA);  // the current one
+    if (inputs_ == 0 && sizes[3] != 0) device_ = at::Device(at::kCUDA);  // the current one
+    groups_ = groups;
     inputs_ = inputs;
     targets_ = targets;
   }
   if (inputs_ == 0) return absl::OkStatus();
-  return sums_.Reduce(comm, {inputs_ + 2, inputs_ + 1 + targets_}, device_);
+  return sums_.Reduce(comm, {groups_, inputs_ + 2, inputs_ + 1 + targets_}, device_);
 }
 
-int64_t NormalEquations::rows() const {
-  if (inputs_ == 0) return 0;
-  return static_cast<int64_t>(sums_.Value().select(0, inputs_).select(0, inputs_).item<double>());
+NormalEquations::NormalEquations(at::Tensor sums) : sums_(std::move(sums)) {
+  if (!sums_.defined()) return;
+  inputs_ = sums_.size(1) - 2;
+  targets_ = sums_.size(2) - 1 - inputs_;
+  rows_ = static_cast<int64_t>(sums_[0][inputs_][inputs_].item<double>());
 }
 
 NormalEquations::Centred NormalEquations::Centre(double ridge_of_bias) const {
-  const at::Tensor sums = sums_.Value();
-  const at::Tensor x_rows = sums.narrow(0, 0, inputs_), ones = sums.select(0, inputs_);
-  const at::Tensor x_sum = ones.narrow(0, 0, inputs_), r_sum = ones.narrow(0, inputs_ + 1, targets_);
-  const at::Tensor r_squares = sums.select(0, inputs_ + 1).narrow(0, inputs_ + 1, targets_);
+  const at::Tensor x_rows = sums_.narrow(1, 0, inputs_), ones = sums_.select(1, inputs_);
+  const at::Tensor x_sum = ones.narrow(1, 0, inputs_), r_sum = ones.narrow(1, inputs_ + 1, targets_);
+  const at::Tensor r_squares = sums_.select(1, inputs_ + 1).narrow(1, inputs_ + 1, targets_);
+  const at::Tensor xx = x_rows.narrow(2, 0, inputs_);
 
   Centred centred;
-  centred.rows = ones.select(0, inputs_).item<double>();
-  centred.x_mean = x_sum / (centred.rows + ridge_of_bias);
-  centred.r_mean = r_sum / (centred.rows + ridge_of_bias);
-  const at::Tensor xx = x_rows.narrow(1, 0, inputs_);
-  centred.xx = xx - at::outer(centred.x_mean, x_sum);
-  centred.xr = x_rows.narrow(1, inputs_ + 1, targets_) - at::outer(centred.x_mean, r_sum);
+  const double rows = static_cast<double>(rows_) + ridge_of_bias;
+  centred.x_mean = x_sum / rows;
+  centred.r_mean = r_sum / rows;
+  centred.xx = xx - Outer(centred.x_mean, x_sum);
+  centred.xr = x_rows.narrow(2, inputs_ + 1, targets_) - Outer(centred.x_mean, r_sum);
   centred.rr = WithoutNoise(r_squares - centred.r_mean * r_sum, r_squares);
   // A constant channel's row and column are noise: zero is what they stand for.
-  const at::Tensor varies = (WithoutNoise(centred.xx.diagonal(), xx.diagonal()) > 0).to(at::kDouble);
-  centred.xx = centred.xx * at::outer(varies, varies);
-  centred.xr = centred.xr * varies.unsqueeze(1);
+  const at::Tensor varies = (WithoutNoise(centred.xx.diagonal(0, 1, 2), xx.diagonal(0, 1, 2)) > 0).to(at::kDouble);
+  centred.xx = centred.xx * Outer(varies, varies);
+  centred.xr = centred.xr * varies.unsqueeze(2);
   return centred;
 }
 
 absl::StatusOr<LeastSquares> NormalEquations::Solve(Ridge ridge) const {
-  if (rows() == 0) return absl::FailedPreconditionError("there are no rows to solve for");
+  if (rows_ == 0) return absl::FailedPreconditionError("there are no rows to solve for");
   LeastSquares solution;
   // On one thread, so that the decomposition is the same to the last bit however many there are.
   absl::Status status = ParallelFor(1, 1, [&](int64_t) {
@@ -146,25 +155,25 @@ absl::StatusOr<LeastSquares> NormalEquations::Solve(Ridge ridge) const {
 
 at::Tensor NormalEquations::BestBias(const at::Tensor& weight, Ridge ridge) const {
   const Centred centred = Centre(BiasRidge(ridge));
-  return centred.r_mean - at::mm(centred.x_mean.unsqueeze(0), weight).squeeze(0);
+  return centred.r_mean - TimesMatrix(centred.x_mean, weight);
 }
 
 double NormalEquations::ResidualSquares(const at::Tensor& weight, const at::Tensor& bias) const {
-  if (rows() == 0) return 0;
+  if (rows_ == 0) return 0;
   const Centred centred = Centre();
-  const at::Tensor about_mean =
-      centred.rr.sum() - 2 * (weight * centred.xr).sum() + (weight * at::mm(centred.xx, weight)).sum();
-  const at::Tensor offset = centred.r_mean - at::mm(centred.x_mean.unsqueeze(0), weight).squeeze(0) - bias;
-  return std::max(0.0, about_mean.item<double>()) + centred.rows * (offset * offset).sum().item<double>();
+  const at::Tensor about_mean =  // of each group
+      centred.rr.sum(1) + (weight * (at::bmm(centred.xx, weight) - 2 * centred.xr)).sum({1, 2});
+  const at::Tensor offset = centred.r_mean - TimesMatrix(centred.x_mean, weight) - bias;
+  return (about_mean.clamp_min(0).sum() + rows_ * (offset * offset).sum()).item<double>();
 }
 
 double NormalEquations::TargetSquares() const {
-  if (rows() == 0) return 0;
-  return sums_.Value().select(0, inputs_ + 1).sum().item<double>();
+  if (rows_ == 0) return 0;
+  return sums_.select(1, inputs_ + 1).sum().item<double>();
 }
 
 double NormalEquations::CentredTargetSquares() const {
-  if (rows() == 0) return 0;
+  if (rows_ == 0) return 0;
   return Centre().rr.sum().item<double>();
 }
 

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+import statistics
 import subprocess
 import sys
 import time
@@ -49,6 +50,7 @@ def parse():
     parser.add_argument('--fit', type=int, default=512, help='images')
     parser.add_argument('--images', type=int, default=10000, help='images to evaluate in stages and decode')
     parser.add_argument('--scaling_images', type=int, default=20000, help='images to evaluate in scaling')
+    parser.add_argument('--repeats', type=int, default=1, help='runs of stages on each number of GPUs, of whose seconds the medians are taken')
     parser.add_argument('--batch', type=numbers, default=[32, 128, 256], help='batches of forward')
     parser.add_argument('--seconds', type=float, default=2, help='how long forward repeats each')
     parser.add_argument('--distinct', type=int, default=200, help='different JPEGs of decode; the others are links to them')
@@ -139,13 +141,16 @@ class Bench:
         return found or None
 
     def stages(self, network):
-        for gpus in self.args.gpus:
-            _, result = self.quantise(network, gpus, f'gpus{gpus}', self.args.images, self.args.fit)
-            entry = {'stages': result['stages'], 'evaluation': result['evaluation']}
-            if gpus > 1:
-                entry['agreement'] = self.agreement(network, 'gpus', gpus)
-            self.results['stages'].setdefault(network, {})[str(gpus)] = entry
-            self.save()
+        runs = {gpus: [] for gpus in self.args.gpus}
+        agreements = {gpus: [] for gpus in self.args.gpus}
+        for repeat in range(self.args.repeats):
+            # There and back, so that what changes with time, a clock or a cache, meets all alike.
+            for gpus in self.args.gpus if repeat % 2 == 0 else reversed(self.args.gpus):
+                runs[gpus].append(self.quantise(network, gpus, f'gpus{gpus}', self.args.images, self.args.fit)[1])
+                if gpus > 1:
+                    agreements[gpus].append(self.agreement(network, 'gpus', gpus))
+                self.results['stages'].setdefault(network, {})[str(gpus)] = summary(runs[gpus], agreements[gpus])
+                self.save()
 
     def model(self, network):
         """A saved model of the network: that of `stages` on one GPU, or a quick one."""
@@ -207,6 +212,25 @@ class Bench:
                               f'quantize.weight_bits={bits}', f'quantize.activation_bits={bits}', f'runtime.store={store}', **environment)
             self.results['decode'].setdefault(network, {})[name] = {'stages': result['stages']}
             self.save()
+
+
+def summary(runs, agreements):
+    """Of several runs: the medians of each stage's times with the single ones beside them, its highest memory; how far the run that is furthest from one GPU's is."""
+    stages = []
+    for repeats in zip(*(run['stages'] for run in runs)):
+        stage = dict(repeats[-1])
+        for key in stage.keys() & {'seconds', 'load_seconds', 'transfer_seconds', 'images_per_second'}:
+            stage[key] = statistics.median(repeat[key] for repeat in repeats)
+        for key in stage.keys() & {'peak_bytes', 'gpu_peak_bytes'}:
+            stage[key] = max(repeat[key] for repeat in repeats)
+        if len(repeats) > 1:
+            stage['repeats'] = [{key: repeat[key] for key in ('seconds', 'load_seconds', 'transfer_seconds') if key in repeat} for repeat in repeats]
+        stages.append(stage)
+    entry = {'stages': stages, 'evaluation': runs[-1]['evaluation']}
+    found = [agreement for agreement in agreements if agreement]
+    if found:
+        entry['agreement'] = max(found, key=lambda agreement: [(part['differing'], part['largest']) for part in agreement.values()])
+    return entry
 
 
 def machine():

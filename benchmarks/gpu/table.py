@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """table.py results.json: the figures of run.sh as tables."""
 import json
+import statistics
 import sys
 
 
@@ -16,10 +17,16 @@ def waited(stage):
 
 
 def seconds(stage):
-    """"1.25 (0.90)": of a stage, and without what it waited for images."""
+    """"1.25 (0.90)": of a stage, and without what it waited for images; of several runs the medians, with the range behind them: "1.25 (0.90), 1.19–1.31"."""
     if stage is None:
         return '-'
-    return f"{stage['seconds']:.2f} ({stage['seconds'] - waited(stage):.2f})" if 'load_seconds' in stage else f"{stage['seconds']:.2f}"
+    repeats = stage.get('repeats', [stage])
+    cell = f"{stage['seconds']:.2f}"
+    if 'load_seconds' in stage:
+        cell += f" ({statistics.median(repeat['seconds'] - waited(repeat) for repeat in repeats):.2f})"
+    if len(repeats) > 1:
+        cell += f", {min(repeat['seconds'] for repeat in repeats):.2f}–{max(repeat['seconds'] for repeat in repeats):.2f}"
+    return cell
 
 
 def peak_bytes(stage):

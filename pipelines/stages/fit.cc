@@ -50,7 +50,7 @@ class FitStage : public Stage {
     PlannedStage plan;
     plan.images = PlanTrainImages(planning, "fit", problems);
     CheckCompensator(planning, plan.images.indices.size(), problems);
-    const StoreKey whole = StageKey("fit", 3, planning, {"fit"}, {kQuantized}, &plan.images);
+    const StoreKey whole = StageKey("fit", 4, planning, {"fit"}, {kQuantized}, &plan.images);
     const std::string sums = SumsText(planning, plan.images);
     for (const Segment& block : planning.graph.blocks) {
       plan.keys.push_back(StoreKey("fit.block", 1).Add("fit", whole.text()).Add("block", block.name));
@@ -100,7 +100,7 @@ class FitStage : public Stage {
   static std::string SumsText(const Planning& planning, const ImageList& images) {
     const auto compensator = MakeCompensator(planning.request.Of("fit"));
     if (!compensator.ok()) return "";  // CheckCompensator says so
-    return StageKey("fit.sums", 1, planning, {}, {kQuantized}, &images)
+    return StageKey("fit.sums", 2, planning, {}, {kQuantized}, &images)
         .Add("compensator", (*compensator)->SumsText())
         .Add("prefix", planning.request.Of("fit").String("prefix"))
         .text();

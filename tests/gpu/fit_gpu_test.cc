@@ -1,6 +1,7 @@
 // Sums, solutions and whole networks on a GPU against the CPU.
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "ATen/TensorOperators.h"
@@ -38,40 +39,75 @@ TEST_F(FitGpuTest, ExactSumsAreTheCpusToTheLastBit) {
   EXPECT_TRUE(backwards.Value().equal(on_gpu.Value()));
 }
 
-TEST_F(FitGpuTest, LeastSquaresAreTheCpus) {
-  NormalEquations on_cpu, on_gpu;
-  for (int i = 0; i < 4; ++i) {
-    const at::Tensor x = at::randn({500, 48}) + 3, r = at::matmul(x, at::randn({48, 20})) + at::randn({500, 20});
-    on_cpu.Add(x, r);
-    on_gpu.Add(x.to(gpu_), r.to(gpu_));
+// Of groups of batches: x [G, rows, C], r [G, rows, K].
+void ExpectSameLeastSquares(const std::vector<std::pair<at::Tensor, at::Tensor>>& batches, Ridge ridge,
+                            at::Device gpu) {
+  NormalSums sums, sums_of_gpu;
+  for (const auto& [x, r] : batches) {
+    sums.Add(NormalSums::Terms(x, r));
+    sums_of_gpu.Add(NormalSums::Terms(x.to(gpu), r.to(gpu)));
   }
-  const LeastSquares expected = *on_cpu.Solve(), found = *on_gpu.Solve();
+  const NormalEquations on_cpu(sums.Value()), on_gpu(sums_of_gpu.Value());
+  EXPECT_LT(RelativeError(sums_of_gpu.Value().cpu(), sums.Value()), 1e-12);
+  const LeastSquares expected = *on_cpu.Solve(ridge), found = *on_gpu.Solve(ridge);
+  EXPECT_TRUE(found.weight.is_cuda());
   EXPECT_EQ(found.rank, expected.rank);
+  EXPECT_NEAR(found.condition / expected.condition, 1, 1e-6);
   EXPECT_LT(RelativeError(found.weight.cpu(), expected.weight), 1e-6);
   EXPECT_LT(RelativeError(found.bias.cpu(), expected.bias), 1e-6);
   EXPECT_NEAR(on_gpu.ResidualSquares(found.weight, found.bias), on_cpu.ResidualSquares(expected.weight, expected.bias),
               1e-6 * on_cpu.TargetSquares());
 }
 
-// One block's fit on the same tensors, and what it makes of them.
-void ExpectSameFit(const GoldenNetwork& network, const std::string& name, at::Device gpu) {
-  SCOPED_TRACE(name);
-  const auto compensator = MakeComponent<CompensatorRegistry>(name, "{}");
+// Of 32 channels and fewer a GPU decomposes all Grams at once, of more one after the other.
+TEST_F(FitGpuTest, LeastSquaresAreTheCpus) {
+  for (const auto& [groups, channels] : {std::pair(1, 48), {1, 300}, {6, 24}, {6, 64}}) {
+    SCOPED_TRACE(std::to_string(groups) + " groups of " + std::to_string(channels));
+    std::vector<std::pair<at::Tensor, at::Tensor>> batches;
+    for (int i = 0; i < 4; ++i) {
+      const at::Tensor x = at::randn({groups, 500, channels}) + 3;
+      const at::Tensor r = at::matmul(x, at::randn({groups, channels, 20})) + at::randn({groups, 500, 20});
+      batches.push_back({x, r});
+    }
+    ExpectSameLeastSquares(batches, {}, gpu_);
+    ExpectSameLeastSquares(batches, {1e-3, true}, gpu_);
+  }
+}
+
+// A group with a channel twice, one with a constant channel, one that does not vary, and one as any.
+TEST_F(FitGpuTest, SingularGroupsAreTheCpus) {
+  for (int64_t channels : {20, 64}) {
+    SCOPED_TRACE(channels);
+    const at::Tensor x = at::randn({4, 400, channels}), r = at::randn({4, 400, 7});
+    x[0].select(1, 4).copy_(x[0].select(1, 1));
+    x[1].select(1, 3).fill_(1234.567);
+    x[2].fill_(0.25);
+    ExpectSameLeastSquares({{x, r}}, {}, gpu_);
+    ExpectSameLeastSquares({{x, r}}, {1e-3, false}, gpu_);
+  }
+}
+
+// Block `index`'s fit on the same tensors, and what it makes of them.
+void ExpectSameFit(const GoldenNetwork& network, int index, const std::string& name, const std::string& options,
+                   at::Device gpu) {
+  SCOPED_TRACE(name + " " + options);
+  const auto compensator = MakeComponent<CompensatorRegistry>(name, options);
   const auto comm = MakeLocalCommunicator();
   const auto executor = MakeFloatExecutor(network.parameters);
-  const at::Tensor x = *executor->Run(network.graph.stem, network.calibration);
-  const at::Tensor y = *executor->Run(network.graph.blocks[0], x),
+  at::Tensor x = *executor->Run(network.graph.stem, network.calibration);
+  for (int before = 0; before < index; ++before) x = *executor->Run(network.graph.blocks[before], x);
+  const at::Tensor y = *executor->Run(network.graph.blocks[index], x),
                    y_quant = y + 0.1 * y.sin() + 0.01 * at::randn(y.sizes());
   BlockSolution solutions[2];
   at::Tensor outputs[2];
   for (int i = 0; i < 2; ++i) {
     const at::Device device = i == 0 ? at::Device(at::kCPU) : gpu;
-    auto fit = *compensator->Begin(network.graph, 0);
+    auto fit = *compensator->Begin(network.graph, index);
     ASSERT_TRUE(fit->Accumulate(0, x.to(device), y.to(device), y_quant.to(device)).ok());
     ASSERT_TRUE(fit->Reduce(*comm).ok());
     const TensorMap sums = ToDevice(fit->Sums(), at::kCPU);
     solutions[i] = *fit->Solve();
-    auto restored = *compensator->Begin(network.graph, 0);
+    auto restored = *compensator->Begin(network.graph, index);
     ASSERT_TRUE(restored->Restore(ToDevice(sums, device)).ok());
     const BlockSolution again = *restored->Solve();
     for (const auto& [tensor, expected] : solutions[i].tensors) {
@@ -92,8 +128,13 @@ void ExpectSameFit(const GoldenNetwork& network, const std::string& name, at::De
 }
 
 TEST_F(FitGpuTest, CompensatorsFitAndApplyAsOnTheCpu) {
-  ExpectSameFit(LoadGoldenNetwork("vit_w4a4"), "linear", gpu_);
-  ExpectSameFit(LoadGoldenNetwork("resnet_basic_w4a4"), "group_conv", gpu_);
+  ExpectSameFit(LoadGoldenNetwork("vit_w4a4"), 0, "linear", "{}", gpu_);
+  const GoldenNetwork resnet = LoadGoldenNetwork("resnet_basic_w4a4");
+  for (int index : {0, 1}) {  // of stride 1 and 2
+    ExpectSameFit(resnet, index, "group_conv", "{gate: always}", gpu_);
+    ExpectSameFit(resnet, index, "group_conv", "{gate: always, factor: 4}", gpu_);
+    ExpectSameFit(resnet, index, "group_conv", "{gate: always, factor: 4, kernel_size: 3}", gpu_);
+  }
 }
 
 TEST_F(FitGpuTest, NetworksComputeWhatTheCpuComputes) {

@@ -7,12 +7,12 @@
 #include "ATen/TensorOperators.h"
 #include "ATen/ops/from_blob.h"
 #include "ATen/ops/isfinite.h"
-#include "ATen/ops/stack.h"
 #include "ATen/ops/zeros_like.h"
 #include "absl/strings/str_cat.h"
 #include "core/base/log.h"
 #include "core/base/status.h"
 #include "core/comm/exact_sum.h"
+#include "core/tensor/device.h"
 #include "core/tensor/parallel.h"
 #include "qwt/block_residual.h"
 #include "qwt/normal_equations.h"
@@ -24,21 +24,32 @@ namespace {
 constexpr double kConstantTolerance = 1e-13;
 // Before the names of sums.
 constexpr char kFitted[] = "fitted.", kHeldOut[] = "held_out.";
+// Rows in float64 that a batch holds at once. Part of what a solution is, to the last bit.
+constexpr int64_t kRowBytes = 64 << 20;
+// Grams of this many channels and fewer are solved on the CPU wherever they were summed. On a GPU, LibTorch decomposes
+// those of more than 32 channels one after the other, each by many small kernels that wait for one another; one thread
+// of a CPU takes 0.3 ms for 64 channels and 1.2 ms for 128.
+constexpr int64_t kSolvedOnCpu = 128;
+
+// What some images add, or the sums of them all.
+struct LayerTerms {
+  at::Tensor groups;     // float64 [groups, C + 2, C + 1 + K]; undefined where there are no images
+  at::Tensor positions;  // float64, ΣR over images, of the shape mean_by_position; undefined where that is not set
+};
 
 // The sums of some of the images.
 class LayerSums {
  public:
-  explicit LayerSums(const LeastSquaresLayer& layer) : layer_(layer), groups_(layer.groups) {}
+  explicit LayerSums(const LeastSquaresLayer& layer) : layer_(layer) {}
 
-  // What some images add: by group, and by position.
-  struct Terms {
-    std::vector<at::Tensor> groups;
-    at::Tensor positions;
-  };
-  Terms TermsOf(const at::Tensor& x, const at::Tensor& residual) const {
-    Terms terms;
-    for (int64_t group = 0; group < layer_.groups; ++group) {
-      terms.groups.push_back(NormalEquations::Terms(layer_.inputs(x, group), layer_.targets(residual, group)));
+  LayerTerms TermsOf(const at::Tensor& x, const at::Tensor& residual) const {
+    LayerTerms terms;
+    const int64_t images = x.size(0), at_once = ImagesAtOnce(x, residual);
+    for (int64_t first = 0; first < images; first += at_once) {
+      const int64_t count = std::min(at_once, images - first);
+      const at::Tensor part =
+          NormalSums::Terms(layer_.inputs(x.narrow(0, first, count)), layer_.targets(residual.narrow(0, first, count)));
+      terms.groups = terms.groups.defined() ? terms.groups + part : part;
     }
     if (!layer_.mean_by_position.empty()) {
       terms.positions = residual.sum(0, /*keepdim=*/false, at::kDouble).contiguous();
@@ -46,26 +57,29 @@ class LayerSums {
     return terms;
   }
 
-  void Add(const Terms& terms) {
-    for (size_t group = 0; group < terms.groups.size(); ++group) groups_[group].Add(terms.groups[group]);
+  void Add(const LayerTerms& terms) {
+    if (!terms.groups.defined()) return;
+    groups_.Add(terms.groups);
     if (!terms.positions.defined()) return;
     std::lock_guard<std::mutex> lock(mutex_);
     positions_.Add(terms.positions);
   }
 
   absl::Status Reduce(Communicator& comm) {
-    for (NormalEquations& group : groups_) QWT_RETURN_IF_ERROR(group.Reduce(comm));
+    QWT_RETURN_IF_ERROR(groups_.Reduce(comm));
     if (layer_.mean_by_position.empty()) return absl::OkStatus();
-    return positions_.Reduce(comm, layer_.mean_by_position, groups_[0].device());
+    return positions_.Reduce(comm, layer_.mean_by_position, groups_.device());
   }
 
-  // The sums rounded to doubles, by name behind `prefix`; nothing where there are no rows.
+  // Rounded to doubles.
+  LayerTerms Value() const { return {groups_.Value(), positions_.Value()}; }
+
+  // The sums by name behind `prefix`; nothing where there are no rows.
   void Save(const std::string& prefix, TensorMap* sums) const {
-    if (rows() == 0) return;
-    std::vector<at::Tensor> groups;
-    for (const NormalEquations& group : groups_) groups.push_back(group.Sums());
-    (*sums)[prefix + "groups"] = at::stack(groups);
-    if (!layer_.mean_by_position.empty()) (*sums)[prefix + "positions"] = positions_.Value();
+    const LayerTerms value = Value();
+    if (NormalEquations(value.groups).rows() == 0) return;
+    (*sums)[prefix + "groups"] = value.groups;
+    if (value.positions.defined()) (*sums)[prefix + "positions"] = value.positions;
   }
 
   // Adds what Save made. DataLoss where it is of another layer.
@@ -80,54 +94,40 @@ class LayerSums {
               positions->second.sizes() == layer_.mean_by_position;
     }
     if (!sound) return absl::DataLossError(absl::StrCat("'", prefix, "groups' are not the sums of such a layer"));
-    Terms terms;
-    for (int64_t group = 0; group < layer_.groups; ++group) terms.groups.push_back(all[group].contiguous());
+    LayerTerms terms = {all.contiguous(), {}};
     if (!layer_.mean_by_position.empty()) terms.positions = positions->second.contiguous();
     Add(terms);
     return absl::OkStatus();
   }
 
-  int64_t rows() const { return groups_[0].rows(); }
-  const NormalEquations& group(int64_t index) const { return groups_[index]; }
-
-  double TargetSquares() const {
-    double sum = 0;
-    for (const NormalEquations& group : groups_) sum += group.TargetSquares();
-    return sum;
-  }
-
-  // Σ (R − mean R)², the mean as the layer wants it.
-  double TotalSquares() const {
-    if (layer_.mean_by_position.empty()) {
-      double sum = 0;
-      for (const NormalEquations& group : groups_) sum += group.CentredTargetSquares();
-      return sum;
-    }
-    if (rows() == 0) return 0;
-    const at::Tensor sums = positions_.Value();
-    const double images = static_cast<double>(rows()) / (Positions() / sums.size(0));
-    const double squares = TargetSquares(), total = squares - (sums * sums).sum().item<double>() / images;
-    return total > kConstantTolerance * squares ? total : 0;
-  }
-
-  // weight: float64 [groups, C, K]; bias: float64 [groups, K].
-  double ResidualSquares(const at::Tensor& weight, const at::Tensor& bias) const {
-    double sum = 0;
-    for (int64_t i = 0; i < layer_.groups; ++i) sum += groups_[i].ResidualSquares(weight[i], bias[i]);
-    return sum;
-  }
-
  private:
-  double Positions() const {
-    double count = 1;
-    for (int64_t size : layer_.mean_by_position) count *= size;
-    return count;
+  // As many as make no more than kRowBytes of rows, and at least one.
+  int64_t ImagesAtOnce(const at::Tensor& x, const at::Tensor& residual) const {
+    const int64_t values = layer_.inputs(x.narrow(0, 0, 1)).numel() + layer_.targets(residual.narrow(0, 0, 1)).numel();
+    return std::max<int64_t>(1, kRowBytes / static_cast<int64_t>(values * sizeof(double)));
   }
 
   const LeastSquaresLayer& layer_;
-  std::vector<NormalEquations> groups_;
+  NormalSums groups_;
   std::mutex mutex_;
-  ExactSum positions_;  // ΣR over images
+  ExactSum positions_;
+};
+
+// What is solved from such sums, and measured on them.
+class LayerEquations : public NormalEquations {
+ public:
+  explicit LayerEquations(const LayerTerms& sums) : NormalEquations(sums.groups), positions_(sums.positions) {}
+
+  // Σ (R − mean R)², the mean as the layer wants it.
+  double TotalSquares() const {
+    if (rows() == 0 || !positions_.defined()) return CentredTargetSquares();
+    const double images = static_cast<double>(rows()) / (positions_.numel() / positions_.size(0));
+    const double squares = TargetSquares(), total = squares - positions_.square().sum().item<double>() / images;
+    return total > kConstantTolerance * squares ? total : 0;
+  }
+
+ private:
+  at::Tensor positions_;
 };
 
 // A part of a batch; the batch itself where that is all of it.
@@ -155,7 +155,7 @@ class LeastSquaresFit : public BlockFit {
       std::vector<int64_t> fitted, held_out;
       for (int64_t i = 0; i < x.size(0); ++i) (options_.HeldOut(first_image + i) ? held_out : fitted).push_back(i);
       // All of a batch or nothing of it: where there is no memory for it, it comes again in parts.
-      LayerSums::Terms fitted_terms, held_out_terms;
+      LayerTerms fitted_terms, held_out_terms;
       if (!fitted.empty()) fitted_terms = fitted_.TermsOf(Select(x, fitted), Select(residual, fitted));
       if (!held_out.empty()) held_out_terms = held_out_.TermsOf(Select(x, held_out), Select(residual, held_out));
       fitted_.Add(fitted_terms);
@@ -194,59 +194,45 @@ class LeastSquaresFit : public BlockFit {
   }
 
  private:
-  // What is solved from and what is measured on. Always of the sums as they are stored, so that a solution is the same
-  // whether they were or not.
-  struct Parts {
-    explicit Parts(const LeastSquaresLayer& layer) : fitted(layer), held_out(layer) {}
-    LayerSums fitted, held_out;
-  };
-  absl::Status Divide(Parts* parts) const {
-    const TensorMap sums = Sums();
-    QWT_RETURN_IF_ERROR(parts->fitted.Load(kFitted, sums));
+  // Of the images that are fitted to and of those kept aside. Always from the sums as they are stored, so that a
+  // solution is the same whether they were or not.
+  absl::Status Divide(LayerTerms* fitted, LayerTerms* held_out) const {
+    TensorMap sums = Sums();
+    const auto groups = sums.find(absl::StrCat(kFitted, "groups"));
+    if (groups != sums.end() && groups->second.size(1) - 2 <= kSolvedOnCpu) sums = ToDevice(sums, at::kCPU);
+    LayerSums of_fitted(layer_), of_held_out(layer_);
+    QWT_RETURN_IF_ERROR(of_fitted.Load(kFitted, sums));
     // No other gate keeps images aside.
-    return (options_.gate == Gate::kHeldOut ? parts->held_out : parts->fitted).Load(kHeldOut, sums);
-  }
-
-  // float64 [groups, C, K]; adds up the ranks, keeps the worst condition.
-  absl::StatusOr<at::Tensor> ExactWeight(const LayerSums& fitted, Ridge ridge, at::Tensor* bias,
-                                         BlockSolution* solution) const {
-    std::vector<at::Tensor> weights, biases;
-    for (int64_t i = 0; i < layer_.groups; ++i) {
-      QWT_ASSIGN_OR_RETURN(const LeastSquares exact, fitted.group(i).Solve(ridge));
-      weights.push_back(exact.weight);
-      biases.push_back(exact.bias);
-      solution->rank += exact.rank;
-      solution->condition = std::max(solution->condition, exact.condition);
-    }
-    *bias = at::stack(biases);
-    return at::stack(weights);
+    QWT_RETURN_IF_ERROR((options_.gate == Gate::kHeldOut ? of_held_out : of_fitted).Load(kHeldOut, sums));
+    *fitted = of_fitted.Value();
+    *held_out = of_held_out.Value();
+    return absl::OkStatus();
   }
 
   absl::Status SolveInto(BlockSolution* solution) const {
-    Parts parts(layer_);
-    QWT_RETURN_IF_ERROR(Divide(&parts));
-    const LayerSums &fitted = parts.fitted, &held_out = parts.held_out;
+    LayerTerms fitted_sums, held_out_sums;
+    QWT_RETURN_IF_ERROR(Divide(&fitted_sums, &held_out_sums));
+    const LayerEquations fitted(fitted_sums), held_out(held_out_sums);
     if (options_.gate == Gate::kHeldOut && held_out.rows() == 0 && fitted.rows() > 0) {
       return absl::FailedPreconditionError("no images were kept aside, which gate: held_out needs");
     }
     const Ridge ridge = {options_.ridge, layer_.ridge_of_bias};
-    at::Tensor exact_bias;
-    QWT_ASSIGN_OR_RETURN(const at::Tensor exact_weight, ExactWeight(fitted, ridge, &exact_bias, solution));
+    QWT_ASSIGN_OR_RETURN(const LeastSquares exact, fitted.Solve(ridge));
+    solution->rank = exact.rank;
+    solution->condition = exact.condition;
     solution->block = block_;
     solution->samples = fitted.rows();
 
     // The bias is the best one for the weights as rounded.
-    const at::Tensor weight = exact_weight.to(options_.storage), used_weight = weight.to(at::kDouble);
-    std::vector<at::Tensor> biases;
-    for (int64_t i = 0; i < layer_.groups; ++i) biases.push_back(fitted.group(i).BestBias(used_weight[i], ridge));
-    const at::Tensor bias = at::stack(biases).to(at::kFloat), used_bias = bias.to(at::kDouble);
+    const at::Tensor weight = exact.weight.to(options_.storage), used_weight = weight.to(at::kDouble);
+    const at::Tensor bias = fitted.BestBias(used_weight, ridge).to(at::kFloat), used_bias = bias.to(at::kDouble);
 
     const double values = static_cast<double>(solution->samples) * bias.numel(), total = fitted.TotalSquares();
     GateFigures figures;
     figures.index = index_;
     figures.storable = at::isfinite(weight).all().item<bool>() && at::isfinite(bias).all().item<bool>();
     figures.total_squares = total;
-    figures.exact_r2 = total > 0 ? 1 - fitted.ResidualSquares(exact_weight, exact_bias) / total : 0;
+    figures.exact_r2 = total > 0 ? 1 - fitted.ResidualSquares(exact.weight, exact.bias) / total : 0;
     const double after = figures.storable ? fitted.ResidualSquares(used_weight, used_bias) : 0;
     figures.r2 = figures.storable && total > 0 ? 1 - after / total : figures.exact_r2;
     if (figures.storable) MeasureHeldOut(held_out, used_weight, used_bias, &figures, solution);
@@ -262,8 +248,8 @@ class LeastSquaresFit : public BlockFit {
     return absl::OkStatus();
   }
 
-  void MeasureHeldOut(const LayerSums& held_out, const at::Tensor& weight, const at::Tensor& bias, GateFigures* figures,
-                      BlockSolution* solution) const {
+  void MeasureHeldOut(const LayerEquations& held_out, const at::Tensor& weight, const at::Tensor& bias,
+                      GateFigures* figures, BlockSolution* solution) const {
     if (held_out.rows() == 0) return;
     const double values = static_cast<double>(held_out.rows()) * bias.numel();
     const double left = held_out.ResidualSquares(weight, bias), total = held_out.TotalSquares();
@@ -288,12 +274,12 @@ std::unique_ptr<BlockFit> MakeLeastSquaresFit(std::string block, int index, cons
 
 int64_t LeastSquaresBytes(const FitOptions& options, int64_t groups, int64_t inputs, int64_t targets, int64_t positions,
                           int64_t rows) {
-  constexpr int64_t kExactParts = 3, kSumsInUse = 2;  // ExactSum keeps three doubles; its value, and what is made of it
+  constexpr int64_t kExactParts = 3;  // ExactSum keeps three doubles
+  constexpr int64_t kSumsInUse = 4;   // its value, the centred Gram, its eigenvectors, a product of these
   const int64_t sums = groups * (inputs + 2) * (inputs + 1 + targets) + positions;
   constexpr int64_t kSets = 2;  // of the images kept aside and of the others
   const int64_t row = (inputs + 1 + targets) * static_cast<int64_t>(sizeof(double) + 2 * sizeof(float));
-  return kSets * sums * kExactParts * static_cast<int64_t>(sizeof(double)) +
-         kSumsInUse * sums / groups * static_cast<int64_t>(sizeof(double)) + rows * row;
+  return (kSets * kExactParts + kSumsInUse) * sums * static_cast<int64_t>(sizeof(double)) + rows * groups * row;
 }
 
 }  // namespace qwt

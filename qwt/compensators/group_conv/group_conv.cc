@@ -12,9 +12,10 @@
 #include <vector>
 
 #include "ATen/TensorOperators.h"
+#include "ATen/ops/bmm.h"
 #include "ATen/ops/conv2d.h"
+#include "ATen/ops/empty.h"
 #include "ATen/ops/im2col.h"
-#include "ATen/ops/matmul.h"
 #include "absl/strings/str_cat.h"
 #include "core/base/log.h"
 #include "core/base/status.h"
@@ -37,29 +38,37 @@ int64_t Stride(at::IntArrayRef input, at::IntArrayRef output) {
 }
 
 struct Geometry {
-  int64_t inputs = 0, outputs = 0;  // channels of a group
+  int64_t groups = 1, inputs = 0, outputs = 0;  // channels of a group
   int64_t kernel = 1, stride = 1;
 
-  // [N, C, h, w] -> [N, h' * w', inputs * kernel²]: the patches of one group.
-  at::Tensor Patches(const at::Tensor& x, int64_t group) const {
-    const at::Tensor channels = x.narrow(1, group * inputs, inputs).contiguous();
+  // [N, C, h, w] -> [groups, N, h' * w', inputs * kernel²] or, the same, [groups, N, h', w', inputs].
+  at::Tensor Patches(const at::Tensor& x) const {
+    if (kernel == 1) return ByGroup(SeenByOneByOne(x, stride));
     const int64_t padding = kernel / 2;
-    return at::im2col(channels, {kernel, kernel}, {1, 1}, {padding, padding}, {stride, stride}).transpose(1, 2);
+    return ByGroup(at::im2col(x.contiguous(), {kernel, kernel}, {1, 1}, {padding, padding}, {stride, stride}));
   }
-  // [N, C', h', w'] -> [N, h' * w', outputs].
-  at::Tensor Targets(const at::Tensor& residual, int64_t group) const {
-    return residual.narrow(1, group * outputs, outputs).flatten(2).transpose(1, 2);
+  // [N, groups * c, ...] -> [groups, N, ..., c], a view.
+  at::Tensor ByGroup(const at::Tensor& x) const {
+    return x.unflatten(1, {groups, x.size(1) / groups}).transpose(0, 1).movedim(2, -1);
+  }
+  // The positions that a kernel of 1 sees, a view.
+  static at::Tensor SeenByOneByOne(const at::Tensor& x, int64_t stride) {
+    return x.slice(2, 0, std::nullopt, stride).slice(3, 0, std::nullopt, stride);
   }
 };
 
-// The group convolution of kernel 1 as products of matrices, which GPUs have fast kernels for. x: [N, C, h, w]; weight:
-// [C', C / groups, 1, 1], of the same dtype.
+// The group convolution of kernel 1 as one product of matrices for each group, which GPUs have fast kernels for. x:
+// [N, C, h, w]; weight: [C', C / groups, 1, 1], whose dtype the product has. Positions of all images lie side by side:
+// one copy, which rounds as well, brings them there, and the weight is read as it is.
 at::Tensor PointwiseProduct(const at::Tensor& x, const at::Tensor& weight, int64_t groups, int64_t stride) {
-  const at::Tensor seen = x.slice(2, 0, std::nullopt, stride).slice(3, 0, std::nullopt, stride).contiguous();
-  const int64_t images = seen.size(0), height = seen.size(2), width = seen.size(3), outputs = weight.size(0);
-  const at::Tensor inputs = seen.view({images, groups, x.size(1) / groups, height * width});
-  return at::matmul(weight.view({groups, outputs / groups, x.size(1) / groups}), inputs)
-      .view({images, outputs, height, width});
+  const at::Tensor seen = Geometry::SeenByOneByOne(x, stride).unflatten(1, {groups, weight.size(1)});
+  const int64_t images = x.size(0), outputs = weight.size(0) / groups, height = seen.size(3), width = seen.size(4);
+  const at::Tensor inputs = at::empty({groups, weight.size(1), images, height, width}, weight.options());
+  inputs.copy_(seen.permute({1, 2, 0, 3, 4}));
+  return at::bmm(weight.view({groups, outputs, weight.size(1)}), inputs.flatten(2))
+      .view({groups, outputs, images, height, width})
+      .permute({2, 0, 1, 3, 4})
+      .flatten(1, 2);
 }
 
 class GroupConv : public Compensator {
@@ -100,9 +109,10 @@ class GroupConv : public Compensator {
     layer.groups = Groups(input[1]);
     layer.ridge_of_bias = true;
     layer.mean_by_position = {output[1], output[2], output[3]};
-    const Geometry conv = {input[1] / layer.groups, output[1] / layer.groups, kernel_, Stride(input, output)};
-    layer.inputs = [conv](const at::Tensor& x, int64_t group) { return conv.Patches(x, group); };
-    layer.targets = [conv](const at::Tensor& residual, int64_t group) { return conv.Targets(residual, group); };
+    const Geometry conv = {layer.groups, input[1] / layer.groups, output[1] / layer.groups, kernel_,
+                           Stride(input, output)};
+    layer.inputs = [conv](const at::Tensor& x) { return conv.Patches(x); };
+    layer.targets = [conv](const at::Tensor& residual) { return conv.ByGroup(residual); };
     layer.stored_weight = [conv](const at::Tensor& weight) {
       return weight.transpose(1, 2).reshape({weight.size(0) * conv.outputs, conv.inputs, conv.kernel, conv.kernel});
     };
@@ -118,14 +128,17 @@ class GroupConv : public Compensator {
     const at::ScalarType storage = weight.scalar_type();
     const int64_t stride = Stride(x.sizes(), y_quant.sizes()), padding = weight.size(2) / 2;
     const int64_t groups = x.size(1) / weight.size(1);
-    const at::ScalarType computed = x.is_cpu() ? at::kFloat : storage;
-    const at::Tensor rounded = x.to(storage).to(computed);
-    const at::Tensor product = !x.is_cpu() && weight.size(2) == 1
-                                   ? PointwiseProduct(rounded, weight, groups, stride)
-                                   : at::conv2d(rounded.contiguous(), weight.to(computed), {}, {stride, stride},
-                                                {padding, padding}, {1, 1}, groups)
-                                         .to(storage);
-    return y_quant + product.to(at::kFloat) + solution.tensors.at("bias").view({1, -1, 1, 1});
+    at::Tensor product;
+    if (!x.is_cpu() && weight.size(2) == 1) {
+      product = PointwiseProduct(x, weight, groups, stride);
+    } else {
+      const at::ScalarType computed = x.is_cpu() ? at::kFloat : storage;
+      product = at::conv2d(x.to(storage).to(computed).contiguous(), weight.to(computed), {}, {stride, stride},
+                           {padding, padding}, {1, 1}, groups)
+                    .to(storage);
+    }
+    // The sum of float32 and float16 is of the latter as float32, without a copy of it.
+    return (y_quant + product).add_(solution.tensors.at("bias").view({1, -1, 1, 1}));
   }
 
  private:

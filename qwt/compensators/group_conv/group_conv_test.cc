@@ -175,6 +175,20 @@ TEST(GroupConvTest, RecoversAConvolutionOfOddSizesAtStride2) {
   }
 }
 
+// More rows than are made at once: of 48 images three in four are fitted to, of which 32 make 64 MiB.
+TEST(GroupConvTest, ALargeBatchIsSummedInParts) {
+  const at::Tensor x = Random({48, 8, 128, 128}, 1), r = x * 0.5 + Random({48, 8, 128, 128}, 2) + 0.25;
+  const auto compensator = GroupConv("{storage: float32, factor: 4, gate: always}");
+  std::unique_ptr<BlockFit> fit = *compensator->Begin(OneBlock(8, 8, 128, 1), 0);
+  ASSERT_EQ(fit->Accumulate(0, x, r, at::zeros(r.sizes())), absl::OkStatus());
+  const BlockSolution solution = *fit->Solve();
+  const Conv exact = DirectSolution(x, r, 2, 1, 1, 1e-3);
+  EXPECT_EQ(solution.samples, 48 * 128 * 128);
+  EXPECT_LT(RelativeError(solution.tensors.at("weight").to(at::kDouble), exact.weight), 1e-6);
+  EXPECT_LT(RelativeError(solution.tensors.at("bias").to(at::kDouble), exact.bias), 1e-6);
+  EXPECT_NEAR(solution.r2, exact.r2, 1e-9);
+}
+
 TEST(GroupConvTest, GroupsAreChannelsByFactorAndAtLeastOne) {
   const at::Tensor x = Random({20, 8, 3, 3}, 1), r = Random({20, 16, 3, 3}, 2) + x.repeat({1, 2, 1, 1});
   for (const auto& [factor, inputs] : {std::pair(64, 8), std::pair(8, 8), std::pair(4, 4), std::pair(3, 4)}) {

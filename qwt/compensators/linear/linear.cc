@@ -45,8 +45,8 @@ class Linear : public Compensator {
   absl::StatusOr<std::unique_ptr<BlockFit>> Begin(const Graph& graph, int block_index) const override {
     QWT_CHECK(block_index >= 0 && block_index < graph.blocks.size());
     LeastSquaresLayer layer;
-    layer.inputs = [](const at::Tensor& x, int64_t) { return x; };
-    layer.targets = [](const at::Tensor& residual, int64_t) { return residual; };
+    layer.inputs = [](const at::Tensor& x) { return x.unsqueeze(0); };
+    layer.targets = [](const at::Tensor& residual) { return residual.unsqueeze(0); };
     layer.stored_weight = [](const at::Tensor& weight) { return weight.select(0, 0); };
     return MakeLeastSquaresFit(graph.blocks[block_index].name, block_index, options_, std::move(layer));
   }
@@ -60,7 +60,8 @@ class Linear : public Compensator {
     const at::Tensor rounded = x.to(storage);
     const at::Tensor product = x.is_cpu() ? at::matmul(rounded.to(at::kFloat), weight.to(at::kFloat)).to(storage)
                                           : at::matmul(rounded, weight);
-    return y_quant + product.to(at::kFloat) + solution.tensors.at("bias");
+    // The sum of float32 and float16 is of the latter as float32, without a copy of it.
+    return (y_quant + product).add_(solution.tensors.at("bias"));
   }
 
   std::optional<AddedProduct> Added(const BlockSolution& solution) const override {
