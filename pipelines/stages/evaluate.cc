@@ -40,10 +40,18 @@ struct Subject {
 
 bool IsFloat(const std::string& model) { return model == kModels[0]; }
 
+// How quantised models run. On a GPU as integers unless the config says otherwise.
+Numerics NumericsOf(const Options& options, at::Device device) {
+  const std::string executor = options.String("executor");
+  const bool integer = executor == "integer" || (executor == "auto" && device.is_cuda());
+  return integer ? Numerics::kInteger : Numerics::kFake;
+}
+
 absl::StatusOr<std::unique_ptr<Executor>> MakeExecutor(const std::string& model, const Values& values,
-                                                       at::Device device) {
+                                                       Numerics numerics, at::Device device) {
   if (IsFloat(model)) return MakeHalvingExecutor(MakeFloatExecutor(ToDevice(values.parameters, device)));
-  QWT_ASSIGN_OR_RETURN(auto executor, MakeQuantizedExecutor(*values.quantized, model == "compensated", device));
+  QWT_ASSIGN_OR_RETURN(auto executor,
+                       MakeQuantizedExecutor(*values.quantized, model == "compensated", device, numerics));
   return MakeHalvingExecutor(std::move(executor));
 }
 
@@ -51,7 +59,8 @@ const Graph& GraphOf(const std::string& model, const Values& values) {
   return IsFloat(model) ? values.graph : values.quantized->graph;
 }
 
-absl::StatusOr<Subject> MakeSubject(const std::string& model, const Values& values, int64_t images, at::Device device) {
+absl::StatusOr<Subject> MakeSubject(const std::string& model, const Values& values, int64_t images, Numerics numerics,
+                                    at::Device device) {
   Subject subject;
   Evaluation& evaluation = subject.evaluation;
   evaluation.model = model;
@@ -60,7 +69,7 @@ absl::StatusOr<Subject> MakeSubject(const std::string& model, const Values& valu
   evaluation.top1 = at::zeros({images}, at::kByte);
   evaluation.top5 = at::zeros({images}, at::kByte);
   subject.graph = &GraphOf(model, values);
-  QWT_ASSIGN_OR_RETURN(subject.executor, MakeExecutor(model, values, device));
+  QWT_ASSIGN_OR_RETURN(subject.executor, MakeExecutor(model, values, numerics, device));
   return subject;
 }
 
@@ -186,6 +195,8 @@ class EvaluateStage : public Stage {
         problems->Add(options.Where("models"), "the quantised model has no compensation: leave out compensated");
       }
       StoreKey key = StageKey("evaluate", 2, planning, {}, {ValueOf(model)}, &plan.images).Add("model", model);
+      const bool integer = NumericsOf(options, planning.device) == Numerics::kInteger;
+      if (integer && !IsFloat(model)) key.Add("executor", "integer 1");
       if (with_float && !IsFloat(model)) key.Add("compared with", planning.made[kParameters]);
       plan.keys.push_back(key);
       plan.entries.push_back(model);
@@ -203,7 +214,8 @@ class EvaluateStage : public Stage {
     std::vector<Subject> subjects;
     for (size_t i = 0; i < plan.keys.size(); ++i) {
       if (payloads[i].has_value()) continue;
-      QWT_ASSIGN_OR_RETURN(Subject subject, MakeSubject(plan.entries[i], values, images, context.device));
+      const Numerics numerics = NumericsOf(context.request.Of("evaluate"), context.device);
+      QWT_ASSIGN_OR_RETURN(Subject subject, MakeSubject(plan.entries[i], values, images, numerics, context.device));
       if (exact.values.defined() && !IsFloat(plan.entries[i])) {
         subject.evaluation.squared_error = at::zeros({images}, at::kDouble);
       }
@@ -297,17 +309,26 @@ class EvaluateStage : public Stage {
 };
 
 Schema EvaluateSchema() {
-  return {{Option::Strings("models", "Which models to evaluate.")
-               .OneOf({kModels.begin(), kModels.end()})
-               .Default("[float, quantized, compensated]"),
-           Option::Int("images", "How many images of the evaluation split, from the first; 0: all.")
-               .Range(0, 1e9)
-               .Default("0"),
-           Option::Bool("crop_cache",
-                        "Keep the decoded and resized images in the store, so that later evaluations of any model that "
-                        "takes the same crops decode nothing. --dry_run says how much disk that takes.")
-               .Default("false")
-               .NoEffectOnResult()}};
+  return {
+      {Option::Strings("models", "Which models to evaluate.")
+           .OneOf({kModels.begin(), kModels.end()})
+           .Default("[float, quantized, compensated]"),
+       Option::Int("images", "How many images of the evaluation split, from the first; 0: all.")
+           .Range(0, 1e9)
+           .Default("0"),
+       Option::String("executor",
+                      "How quantised models run. fake: values are quantised and dequantised and multiplied in "
+                      "float32, as the official code does. integer: the same integers on a GPU's matrix units, many "
+                      "times faster; a value that lies on the edge of two codes to float32's last bits may take the "
+                      "other one. auto: integer on a GPU, else fake. On a CPU, integer is a plain loop to compare "
+                      "with, not for speed.")
+           .OneOf({"auto", "integer", "fake"})
+           .Default("auto"),
+       Option::Bool("crop_cache",
+                    "Keep the decoded and resized images in the store, so that later evaluations of any model that "
+                    "takes the same crops decode nothing. --dry_run says how much disk that takes.")
+           .Default("false")
+           .NoEffectOnResult()}};
 }
 
 const bool registered = StageRegistry::Get().Register(

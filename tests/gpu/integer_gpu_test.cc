@@ -1,6 +1,4 @@
 // The integer executor's kernels on a GPU against the plain loops, and whole networks against the fake quantiser.
-#include "quant/integer/integer_executor.h"
-
 #include <cmath>
 
 #include "ATen/TensorOperators.h"
@@ -9,10 +7,11 @@
 #include "ATen/ops/randint.h"
 #include "ATen/ops/randn.h"
 #include "ATen/ops/zeros.h"
-#include "core/tensor/stream.h"
 #include "absl/strings/str_cat.h"
+#include "core/tensor/stream.h"
 #include "gmock/gmock.h"
 #include "quant/fake_quant_executor.h"
+#include "quant/integer/integer_executor.h"
 #include "quant/integer/kernels/kernels.h"
 #include "tests/gpu/gpu.h"
 #include "tests/helpers/golden_model.h"
@@ -72,8 +71,8 @@ ProductTensors RandomTensors(const ProductCase& c) {
 }
 
 void MoveTo(at::Device device, ProductTensors* t) {
-  for (at::Tensor* tensor : {&t->a, &t->w, &t->scale, &t->bias, &t->row_sum_scale, &t->end_count_scale, &t->residual,
-                             &t->map}) {
+  for (at::Tensor* tensor :
+       {&t->a, &t->w, &t->scale, &t->bias, &t->row_sum_scale, &t->end_count_scale, &t->residual, &t->map}) {
     if (tensor->defined()) *tensor = tensor->to(device);
   }
 }
@@ -211,12 +210,18 @@ at::Tensor Attend(const AttentionCase& c, const at::Tensor& codes, const at::Ten
 }
 
 TEST_F(IntegerGpuTest, AttentionsAreThePlainLoops) {
-  const AttentionCase cases[] = {{3, 17, 3, 16},          {2, 197, 2, 64},        {2, 198, 1, 64, false},
-                                 {8, 49, 3, 32, true, true}, {8, 49, 2, 32, true, true, 4}, {5, 16, 2, 12, false, true},
-                                 {1, 256, 1, 64},         {1, 1, 1, 4}};
+  const AttentionCase cases[] = {{3, 17, 3, 16},
+                                 {2, 197, 2, 64},
+                                 {2, 198, 1, 64, false},
+                                 {8, 49, 3, 32, true, true},
+                                 {8, 49, 2, 32, true, true, 4},
+                                 {5, 16, 2, 12, false, true},
+                                 {1, 256, 1, 64},
+                                 {1, 1, 1, 4}};
   for (const AttentionCase& c : cases) {
     SCOPED_TRACE(absl::StrCat(c.windows, " x ", c.tokens, " x ", c.heads, " x ", c.head_width));
-    const at::Tensor codes = at::randint(0, 16, {c.windows * c.tokens, RoundUp(3 * c.heads * c.head_width, 16)}, at::kByte);
+    const at::Tensor codes =
+        at::randint(0, 16, {c.windows * c.tokens, RoundUp(3 * c.heads * c.head_width, 16)}, at::kByte);
     const at::Tensor bias = at::randn({c.heads, c.tokens, c.tokens});
     const at::Tensor mask = at::rand({std::max<int64_t>(1, c.masks), c.tokens, c.tokens}).lt(0.3).to(at::kFloat) * -100;
     const at::Tensor expected = Attend(c, codes, bias, mask);

@@ -115,6 +115,8 @@ std::map<std::string, Special> Specials() {
       {"fit.storage", {{}, AfterFit()}},
       // Without the float model there is nothing to compare the others' logits with.
       {"evaluate.models", {{"evaluate.models=[quantized, compensated]"}, Names{"quantized", "compensated"}}},
+      // On a CPU, auto is fake.
+      {"evaluate.executor", {{"evaluate.executor=integer"}, Names{"quantized", "compensated"}}},
       {"expected.of", {{"expected.of=W3/A3"}}},
       {"load_quantized.file", {{"load_quantized.file=" + SavedModel("saved_3", "3")}}},
   };
