@@ -14,12 +14,14 @@
 #include "core/base/strings.h"
 #include "core/config/settings.h"
 #include "experiments/manifest_axes.h"
+#include "experiments/slurm_options.h"
 #include "pipelines/home.h"
 
 namespace qwt {
 namespace {
 
 constexpr char kName[] = "name";
+constexpr char kSlurm[] = "slurm";
 
 const std::map<std::string, std::string>& Variables() {
   static const auto* variables = new std::map<std::string, std::string>{{kHomeVariable, HomeFolder()}};
@@ -123,7 +125,11 @@ void KeepTellingAxes(Manifest* manifest) {
 class Reading {
  public:
   Reading(std::string path, const std::vector<std::string>& overrides, Problems* problems)
-      : path_(std::move(path)), overrides_(overrides), problems_(problems) {}
+      : path_(std::move(path)), problems_(problems) {
+    for (const std::string& override : overrides) {
+      (absl::StartsWith(override, absl::StrCat(kSlurm, ".")) ? slurm_overrides_ : overrides_).push_back(override);
+    }
+  }
 
   absl::StatusOr<Manifest> Read() {
     QWT_ASSIGN_OR_RETURN(root_, ReadYaml(path_, Variables(), problems_));
@@ -143,6 +149,7 @@ class Reading {
     Manifest manifest;
     manifest.name = name_;
     manifest.axes = keys;
+    manifest.slurm = ReadSlurm();
     for (const Choice& choice : choices) AddRun(choice, &manifest);
     KeepTellingAxes(&manifest);
     return manifest;
@@ -150,7 +157,7 @@ class Reading {
 
  private:
   void ReadSections() {
-    std::vector<std::string> known = {kName, kBaseKey, "run_name", "set", "exclude"};
+    std::vector<std::string> known = {kName, kBaseKey, "run_name", "set", "exclude", kSlurm};
     for (const auto& [section, reader] : AxisReaders()) known.push_back(section);
     for (const auto& [key, node] : root_.map()) {
       if (const auto reader = AxisReaders().find(key); reader != AxisReaders().end()) {
@@ -167,12 +174,21 @@ class Reading {
         if (IsText(node)) run_name_ = &node;
       } else if (key == kBaseKey) {
         if (CheckKey(kBaseKey, node, problems_)) base_ = &node;
-      } else {
+      } else if (key != kSlurm) {
         problems_->Add(node.Where(), absl::StrCat("unknown key", DidYouMean(key, known),
                                                   "; there are: ", absl::StrJoin(known, ", ")));
       }
     }
     if (root_.Find(kName) == nullptr) name_ = SafeName(std::filesystem::path(path_).stem().string());
+  }
+
+  Options ReadSlurm() {
+    const ConfigNode* section = root_.Find(kSlurm);
+    const ConfigNode of_file = section != nullptr ? *section : ConfigNode::EmptyMap(kSlurm, root_.location());
+    if (slurm_overrides_.empty()) return CheckSlurm(of_file, problems_);
+    // The section as a setting of an empty config, which overrides go over.
+    const auto config = LoadConfig("/dev/null", {{kSlurm, of_file}}, slurm_overrides_, {}, problems_);
+    return config.ok() ? CheckSlurm(*config->Find(kSlurm), problems_) : CheckSlurm(of_file, problems_);
   }
 
   bool IsText(const ConfigNode& node) {
@@ -233,7 +249,7 @@ class Reading {
   }
 
   const std::string path_;
-  const std::vector<std::string>& overrides_;
+  std::vector<std::string> overrides_, slurm_overrides_;  // of every run's config, of the section slurm
   Problems* problems_;
   ConfigNode root_;
   std::string name_;

@@ -9,6 +9,7 @@
 //   set: {evaluate.images: 1000}                                     # of every run
 //   exclude: [{quantize.weight_bits: 8, fit.ridge: 1}]
 //   run_name: "{model.name}_w{quantize.weight_bits}"                 # values of the run's config
+//   slurm: {partition: gpu, time: "2:00:00"}                         # what runs ask of a cluster: SlurmSchema
 //
 // The runs are the product of what is given of grid, list, zip and seeds, the first in the file varying slowest, less
 // the combinations that an entry of exclude matches. What an axis sets goes over set, and both over the base config.
@@ -20,6 +21,7 @@
 
 #include "absl/status/statusor.h"
 #include "core/config/node.h"
+#include "core/config/schema.h"
 
 namespace qwt {
 
@@ -35,11 +37,13 @@ struct Manifest {
   // enough, all that any run sets.
   std::vector<std::string> axes;
   std::vector<ManifestRun> runs;  // names differ
+  Options slurm;                  // SlurmSchema's
 };
 
-// Reads a manifest and the config of each run, overrides applied to all. Everything wrong with the manifest or with
-// single values is added to *problems; runs whose config cannot be read are left out, with a problem. The status is an
-// error only where there is nothing to go on with: NotFound for the file, else InvalidArgument.
+// Reads a manifest and the config of each run, overrides applied to all, those of slurm.… to slurm. Everything
+// wrong with the manifest or with single values is added to *problems; runs whose config cannot be read are left out,
+// with a problem. The status is an error only where there is nothing to go on with: NotFound for the file, else
+// InvalidArgument.
 absl::StatusOr<Manifest> ReadManifest(const std::string& path, const std::vector<std::string>& overrides,
                                       Problems* problems);
 

@@ -66,6 +66,20 @@ TEST_F(ManifestTest, AGridIsEveryCombinationTheLastVaryingFastest) {
   EXPECT_TRUE(problems_.empty());
 }
 
+TEST_F(ManifestTest, TheClusterSectionIsCheckedAndOverriddenByItself) {
+  const std::string text = "base: a.yaml\nslurm: {partition: cpu, time: 1:00:00}\ngrid: {fit.ridge: [0, 1]}\n";
+  const Manifest manifest = Read(text, {"slurm.partition=gpu", "fit.images=16", "slurm.gpus=2"});
+  EXPECT_TRUE(problems_.empty()) << problems_.ToStatus();
+  EXPECT_EQ(manifest.slurm.String("partition"), "gpu");
+  EXPECT_EQ(manifest.slurm.String("time"), "1:00:00");
+  EXPECT_EQ(manifest.slurm.String("gpus"), "2");
+  EXPECT_EQ(manifest.runs[0].config.Find("slurm"), nullptr);
+  EXPECT_EQ(Value(manifest.runs[0], "fit", "images"), "16");
+  Read("base: a.yaml\ngrid: {fit.ridge: [0, 1]}\n", {"slurm.patition=gpu"});
+  EXPECT_THAT(problems_.lines(),
+              ElementsAre(testing::HasSubstr("command line: slurm.patition: unknown key (did you mean 'partition'?)")));
+}
+
 TEST_F(ManifestTest, ListZipSeedsAndExcludeCombine) {
   const Manifest manifest = Read(
       "base: a.yaml\nzip: {x.a: [1, 2], x.b: [10, 20]}\nlist: [{y: 5}, {z: 6}]\nseeds: [0, 1]\n"
@@ -112,7 +126,7 @@ TEST_F(ManifestTest, AllThatIsWrongIsSaidAtOnceWithItsPlace) {
                     "zip: {p: [1, 2], q: [1]}\n"
                     "seeds: 3\n"),
               ElementsAre("m.yaml:2: grids: unknown key (did you mean 'grid'?); there are: name, base, run_name, set, "
-                          "exclude, grid, list, seeds, zip",
+                          "exclude, slurm, grid, list, seeds, zip",
                           "m.yaml:3: grid.x: must be a list of values", "m.yaml:3: grid.y: must be a list of values",
                           "m.yaml:4: list: must be a list of maps of key paths to values",
                           "m.yaml:5: zip.q: has 1 values where 'p' has 2; lists of zip must be as long as each other",

@@ -16,7 +16,6 @@
 namespace qwt {
 namespace {
 
-constexpr char kMark[] = "QWT_RUN_OF_SWEEP";
 constexpr int kNotStarted = 1;
 
 // In the child: becomes the run. `parent`: its process.
@@ -28,7 +27,7 @@ constexpr int kNotStarted = 1;
   if (none >= 0) dup2(none, STDIN_FILENO);
   dup2(log, STDOUT_FILENO);
   dup2(log, STDERR_FILENO);
-  setenv(kMark, "1", 1);
+  setenv(kMarkOfSweep, "1", 1);
   for (const auto& [name, value] : variables) setenv(name.c_str(), value.c_str(), 1);
   execv("/proc/self/exe", argv);
   std::perror("error: starting a run");
@@ -37,7 +36,7 @@ constexpr int kNotStarted = 1;
 
 }  // namespace
 
-bool IsRunOfSweep() { return std::getenv(kMark) != nullptr; }
+bool IsRunOfSweep() { return std::getenv(kMarkOfSweep) != nullptr; }
 
 absl::StatusOr<pid_t> StartRun(const std::vector<std::string>& arguments,
                                const std::map<std::string, std::string>& variables, const std::string& log) {

@@ -13,6 +13,8 @@
 
 namespace qwt {
 
+// The variable that makes a process such a copy.
+inline constexpr char kMarkOfSweep[] = "QWT_RUN_OF_SWEEP";
 // Whether this process is such a copy: main() then is RunCommand.
 bool IsRunOfSweep();
 

@@ -58,24 +58,29 @@ class Schedule {
       if (slot == slots_.end()) return;
       if (!states_[job].waiting) continue;
       // Missing what a running one computes, or without memory: a later one may be small enough, or share nothing.
-      if (Running() > 0 && (!HasMemory(job) || SharesWork(job))) continue;
-      Start(static_cast<int>(job), slot - slots_.begin());
+      const std::vector<int> after = ComputedBy(job);
+      if (!options_.queue && Running() > 0 && (!HasMemory(job) || !after.empty())) continue;
+      Start({static_cast<int>(job), static_cast<int>(slot - slots_.begin()), states_[job].attempts, after});
     }
   }
 
-  void Start(int job, int64_t slot) {
-    State& state = states_[job];
+  void Start(const StartOf& start) {
+    const Job& job = jobs_[start.job];
+    State& state = states_[start.job];
     state.waiting = false;
+    ++state.attempts;
     state.computing.clear();
-    for (const std::string& key : jobs_[job].keys) {
-      if (!options_.is_stored(key)) state.computing.insert(key);
+    // What one before it computes is not this one's to compute: who lacks it waits for that one alone.
+    for (const std::string& key : job.keys) {
+      if (!options_.is_stored(key) && !IsComputed(key)) state.computing.insert(key);
     }
-    for (const std::string& key : jobs_[job].shared) {
-      if (!state.computing.empty()) state.computing.insert(key);
+    const bool computes = !state.computing.empty();
+    for (const std::string& key : job.shared) {
+      if (computes && !IsComputed(key)) state.computing.insert(key);
     }
-    slots_[slot] = job;
-    const absl::Status started = runner_.Start(job, static_cast<int>(slot), state.attempts++);
-    if (!started.ok()) End({job, started, false});
+    slots_[start.slot] = start.job;
+    const absl::Status started = runner_.Start(start);
+    if (!started.ok()) End({start.job, started, Retry::kOnce});
   }
 
   bool HasMemory(int64_t job) const {
@@ -86,22 +91,33 @@ class Schedule {
     return taken <= options_.memory_bytes;
   }
 
-  bool SharesWork(int64_t job) const {
-    const auto computed = [&](const std::string& key) {
-      return std::any_of(slots_.begin(), slots_.end(),
-                         [&](int running) { return running >= 0 && states_[running].computing.count(key) > 0; });
-    };
-    const Job& candidate = jobs_[job];
-    return std::any_of(candidate.shared.begin(), candidate.shared.end(), computed) ||
-           std::any_of(candidate.keys.begin(), candidate.keys.end(),
-                       [&](const std::string& key) { return computed(key) && !options_.is_stored(key); });
+  bool IsComputed(const std::string& key) const {
+    return std::any_of(slots_.begin(), slots_.end(),
+                       [&](int running) { return running >= 0 && states_[running].computing.count(key) > 0; });
+  }
+
+  // The jobs under way that compute what this one lacks.
+  std::vector<int> ComputedBy(int64_t job) const {
+    std::vector<int> computed_by;
+    for (int running : slots_) {
+      const auto computes = [&](const std::string& key) { return states_[running].computing.count(key) > 0; };
+      if (running >= 0 && (std::any_of(jobs_[job].shared.begin(), jobs_[job].shared.end(), computes) ||
+                           std::any_of(jobs_[job].keys.begin(), jobs_[job].keys.end(), [&](const std::string& key) {
+                             return computes(key) && !options_.is_stored(key);
+                           }))) {
+        computed_by.push_back(running);
+      }
+    }
+    return computed_by;
   }
 
   void End(const Ending& ending) {
     State& state = states_[ending.job];
     std::replace(slots_.begin(), slots_.end(), ending.job, -1);
     const bool interrupted = absl::IsCancelled(ending.status) || !CheckInterrupt().ok();
-    const bool again = !ending.status.ok() && !ending.by_user && !interrupted && state.attempts < kAttempts;
+    if (ending.retry == Retry::kAlways) --state.attempts;
+    const bool again =
+        !ending.status.ok() && ending.retry != Retry::kNever && !interrupted && state.attempts < kAttempts;
     state.waiting = again;
     state.result = {!absl::IsCancelled(ending.status), ending.status};
     ended_(ending, !again);

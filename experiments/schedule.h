@@ -18,18 +18,31 @@ struct Job {
   int64_t memory_bytes = 0;
 };
 
+// Whether an attempt that failed is followed by another.
+enum class Retry {
+  kOnce,    // the run is at fault, or nobody knows: once more in all
+  kNever,   // what was asked for is at fault, and will be again
+  kAlways,  // the run is not: its machine failed, or another took its place
+};
+
 // How a run's attempt ended.
 struct Ending {
   int job = 0;
-  absl::Status status;   // Cancelled where it was interrupted
-  bool by_user = false;  // with an error: what was asked for is at fault, so that trying again is no use
+  absl::Status status;  // Cancelled where it was interrupted
+  Retry retry = Retry::kOnce;
+};
+
+struct StartOf {
+  int job = 0;
+  int slot = 0;            // from 0, free at the moment, below ScheduleOptions::jobs
+  int attempt = 0;         // 0 or 1
+  std::vector<int> after;  // jobs under way that compute what it lacks; only where ScheduleOptions::queue
 };
 
 class JobRunner {
  public:
   virtual ~JobRunner() = default;
-  // slot: from 0, free at the moment, below ScheduleOptions::jobs. attempt: 0 or 1.
-  virtual absl::Status Start(int job, int slot, int attempt) = 0;
+  virtual absl::Status Start(const StartOf& start) = 0;
   // A run that has ended since; waits a moment where none has.
   virtual std::optional<Ending> Poll() = 0;
   // Asks all that run to stop; each still ends by Poll.
@@ -40,6 +53,8 @@ struct ScheduleOptions {
   int jobs = 1;
   int64_t memory_bytes = 0;                                // that all at a time may take; one alone may take more
   std::function<bool(const std::string& hash)> is_stored;  // whether an entry is in the store now
+  // Whether the runner keeps runs waiting for others by itself: they are started at once, with these others.
+  bool queue = false;
 };
 
 // What became of a job, in the end.

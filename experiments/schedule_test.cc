@@ -19,10 +19,12 @@ class FakeRunner : public JobRunner {
  public:
   explicit FakeRunner(const std::vector<Job>& jobs) : jobs_(jobs) {}
 
-  absl::Status Start(int job, int slot, int attempt) override {
+  absl::Status Start(const StartOf& start) override {
+    const int job = start.job;
     std::string line = std::string("start ") + std::to_string(job);
-    if (attempt > 0) line += " again";
-    if (slot > 0) line += " in slot " + std::to_string(slot);
+    if (start.attempt > 0) line += " again";
+    if (start.slot > 0) line += " in slot " + std::to_string(start.slot);
+    for (int other : start.after) line += " after " + std::to_string(other);
     log.push_back(line);
     if (not_started.erase(job) > 0) return absl::ResourceExhaustedError("no process to be had");
     running_.push_back(job);
@@ -35,7 +37,7 @@ class FakeRunner : public JobRunner {
     running_.pop_front();
     log.push_back("end " + std::to_string(job));
     if (interrupt_at == job) RequestInterrupt();
-    if (stopped_) return Ending{job, absl::CancelledError("interrupted"), false};
+    if (stopped_) return Ending{job, absl::CancelledError("interrupted")};
     std::deque<Ending>& endings = failures[job];
     if (!endings.empty()) {
       const Ending ending = endings.front();
@@ -43,7 +45,7 @@ class FakeRunner : public JobRunner {
       return ending;
     }
     stored.insert(jobs_[job].keys.begin(), jobs_[job].keys.end());
-    return Ending{job, absl::OkStatus(), false};
+    return Ending{job, absl::OkStatus()};
   }
 
   void StopAll() override {
@@ -67,9 +69,9 @@ class ScheduleTest : public testing::Test {
  protected:
   ~ScheduleTest() override { ClearInterrupt(); }
 
-  std::vector<JobResult> Run(int jobs, int64_t memory_bytes = 1000) {
+  std::vector<JobResult> Run(int jobs, int64_t memory_bytes = 1000, bool queue = false) {
     const ScheduleOptions options = {jobs, memory_bytes,
-                                     [&](const std::string& key) { return runner_.stored.count(key) > 0; }};
+                                     [&](const std::string& key) { return runner_.stored.count(key) > 0; }, queue};
     return RunJobs(jobs_, options, runner_, [&](const Ending& ending, bool last) {
       if (!last) not_last_.push_back(ending.job);
     });
@@ -115,8 +117,8 @@ TEST_F(ScheduleTest, AllAtATimeHaveMemory) {
 TEST_F(ScheduleTest, AFailureIsTriedOnceMoreAndStopsNoOther) {
   jobs_ = {{{"a"}}, {{"b"}}, {{"c"}}};
   const absl::Status failed = absl::InternalError("signal 9");
-  runner_.failures[0] = {{0, failed, false}};
-  runner_.failures[1] = {{1, failed, false}, {1, failed, false}};
+  runner_.failures[0] = {{0, failed}};
+  runner_.failures[1] = {{1, failed}, {1, failed}};
   const std::vector<JobResult> results = Run(1);
   EXPECT_THAT(runner_.log, ElementsAre("start 0", "end 0", "start 0 again", "end 0", "start 1", "end 1",
                                        "start 1 again", "end 1", "start 2", "end 2"));
@@ -128,7 +130,7 @@ TEST_F(ScheduleTest, AFailureIsTriedOnceMoreAndStopsNoOther) {
 
 TEST_F(ScheduleTest, TheUsersErrorIsNotTriedAgain) {
   jobs_ = {{{"a"}}, {{"b"}}};
-  runner_.failures[0] = {{0, absl::InternalError("no such file"), true}};
+  runner_.failures[0] = {{0, absl::InternalError("no such file"), Retry::kNever}};
   EXPECT_EQ(Run(1)[0].status, absl::InternalError("no such file"));
   EXPECT_THAT(runner_.log, ElementsAre("start 0", "end 0", "start 1", "end 1"));
   EXPECT_THAT(not_last_, IsEmpty());
@@ -139,6 +141,33 @@ TEST_F(ScheduleTest, ARunThatCannotBeStartedIsTriedAgainToo) {
   runner_.not_started = {0};
   EXPECT_EQ(Run(1)[0].status, absl::OkStatus());
   EXPECT_THAT(runner_.log, ElementsAre("start 0", "start 0 again", "end 0"));
+}
+
+TEST_F(ScheduleTest, WhatFailedForNoFaultOfItsOwnIsNotCounted) {
+  jobs_ = {{{"a"}}};
+  const Ending preempted = {0, absl::InternalError("preempted"), Retry::kAlways};
+  const Ending failed = {0, absl::InternalError("signal 9")};
+  runner_.failures[0] = {preempted, preempted, failed, preempted, failed};
+  EXPECT_EQ(Run(1)[0].status, failed.status);
+  EXPECT_THAT(runner_.log, ElementsAre("start 0", "end 0", "start 0", "end 0", "start 0", "end 0", "start 0 again",
+                                       "end 0", "start 0 again", "end 0"));
+}
+
+TEST_F(ScheduleTest, AQueueIsToldWhomEachWaitsFor) {
+  jobs_ = {{{"calibrate", "fit 0"}}, {{"calibrate", "fit 1"}}, {{"other"}}, {{"calibrate", "fit 1", "x"}}};
+  runner_.failures[0] = {{0, absl::InternalError("signal 9")}};
+  Run(4, 0, /*queue=*/true);
+  // The third run's calibration is the first's, not the second's, who waits for it as well.
+  EXPECT_THAT(runner_.log, ElementsAre("start 0", "start 1 in slot 1 after 0", "start 2 in slot 2",
+                                       "start 3 in slot 3 after 0 after 1", "end 0", "start 0 again", "end 1", "end 2",
+                                       "end 3", "end 0"));
+}
+
+TEST_F(ScheduleTest, AQueueIsToldWhoseSumsEachWaitsFor) {
+  jobs_ = {{{"fit 0"}, {"sums"}}, {{"fit 1"}, {"sums"}}, {{"fit 2"}, {"sums"}}};
+  Run(3, 0, /*queue=*/true);
+  EXPECT_THAT(runner_.log, ElementsAre("start 0", "start 1 in slot 1 after 0", "start 2 in slot 2 after 0", "end 0",
+                                       "end 1", "end 2"));
 }
 
 TEST_F(ScheduleTest, AnInterruptStopsWhatRunsAndStartsNoOther) {

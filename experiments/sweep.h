@@ -1,5 +1,5 @@
-// Runs a manifest: every run a process of its own, over one store, so that what runs share is computed once and nothing
-// that is finished is done again.
+// Runs a manifest: every run a process of its own, here or on a cluster, over one store, so that what runs share is
+// computed once and nothing that is finished is done again.
 #pragma once
 
 #include <string>
@@ -7,12 +7,15 @@
 
 namespace qwt {
 
+enum class Launcher { kLocal, kSlurm };
+
 struct SweepArguments {
   std::string manifest;
   std::vector<std::string> overrides;  // of every run's config
   std::string out;                     // "": runs/NAME where the user stands
-  int jobs = 1;                        // runs at a time
-  int ranks = 0;                       // of each run; 0: as its config says
+  Launcher launcher = Launcher::kLocal;
+  int jobs = 0;   // runs at a time; 0: one on this machine, as many as it starts on a cluster
+  int ranks = 0;  // of each run; 0: as its config says
   bool dry_run = false;
 };
 

@@ -20,6 +20,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr char kPlanned[] = "/plan_sha256";
 constexpr int kLockAttempts = 50;  // a tenth of a second apart
 
 absl::Status TakeLock(int file, const std::string& path) {
@@ -65,12 +66,14 @@ SweepFolder::~SweepFolder() {
 absl::StatusOr<RunOutcome> SweepFolder::Outcome(const SweepRun& run) const {
   QWT_ASSIGN_OR_RETURN(const std::string text, ReadFile(RunPath(run) + "/result.json"));
   RunOutcome outcome;
+  bool on_gpu = false;
   const absl::Status status = CatchExceptions("result.json", [&] {
     const nlohmann::json json = nlohmann::json::parse(text);
     outcome.ok = json.at("status") == "ok";
     if (!outcome.ok) json.at("error").get_to(outcome.error);
     if (!outcome.ok) json.at("error_code").get_to(outcome.error_code);
     json.at("plan_sha256").get_to(outcome.plan_sha256);
+    on_gpu = json.at("environment").at("device").get<std::string>().rfind("cuda", 0) == 0;
     for (const auto& [model, score] : json.at("evaluation").items()) outcome.top1[model] = score.at("top1");
     for (const auto& stage : json.at("stages")) {
       outcome.seconds += stage.at("seconds").get<double>();
@@ -79,7 +82,9 @@ absl::StatusOr<RunOutcome> SweepFolder::Outcome(const SweepRun& run) const {
     }
     return absl::OkStatus();
   });
-  if (!status.ok() || outcome.plan_sha256 != run.plan_sha256) {
+  // A plan for the CPU is another's keys on a GPU: there it is the folder that was made for the plan.
+  const bool elsewhere = on_gpu && !run.on_gpu && ReadFile(RunPath(run) + kPlanned).value_or("") == run.plan_sha256;
+  if (!status.ok() || (outcome.plan_sha256 != run.plan_sha256 && !elsewhere)) {
     return absl::NotFoundError(absl::StrCat("'", RunPath(run), "' holds no result of this plan"));
   }
   return outcome;
@@ -92,6 +97,7 @@ absl::StatusOr<std::string> SweepFolder::PrepareRun(const SweepRun& run) const {
   if (!error) fs::create_directories(path, error);
   if (error) return ErrnoStatus(error.value(), absl::StrCat("make folder '", path, "' anew"));
   QWT_RETURN_IF_ERROR(WriteFileAtomically(path + "/config.yaml", run.config));
+  QWT_RETURN_IF_ERROR(WriteFileAtomically(path + kPlanned, run.plan_sha256));
   return path;
 }
 

@@ -36,9 +36,10 @@ class SweepFolder {
   const std::string& path() const { return path_; }
   std::string RunPath(const SweepRun& run) const { return path_ + "/" + run.folder; }
 
-  // What is there of the run: an outcome whose plan is another's counts as none (NotFound).
+  // What is there of the run: an outcome whose plan is another's counts as none (NotFound), except that a run planned
+  // for the CPU may have found a GPU on a cluster.
   absl::StatusOr<RunOutcome> Outcome(const SweepRun& run) const;
-  // An empty folder with the run's config, whatever was there; its path.
+  // An empty folder with the run's config and plan, whatever was there; its path.
   absl::StatusOr<std::string> PrepareRun(const SweepRun& run) const;
   // statuses: of each run; Cancelled: not run.
   absl::Status WriteState(const Sweep& sweep, const std::vector<absl::Status>& statuses) const;

@@ -1,5 +1,8 @@
-// bazel run //experiments:sweep -- MANIFEST [key.path=value ...] [--out=DIR] [--jobs=N] [--nproc=N] [--dry_run]
+// bazel run //experiments:sweep -- MANIFEST [key.path=value ...] [--out=DIR] [--launcher=slurm] [--jobs=N] [--nproc=N]
+// [--dry_run]
 #include <CLI/CLI.hpp>
+#include <map>
+#include <string>
 
 #include "core/base/interrupt.h"
 #include "core/base/log.h"
@@ -17,11 +20,18 @@ int main(int argc, char** argv) {
   qwt::SweepArguments arguments;
   app.add_option("manifest", arguments.manifest, "A manifest; docs/experiments.md says what may stand in it.")
       ->required();
-  app.add_option("overrides", arguments.overrides, "key.path=value: replaces one value of every run's config.");
+  app.add_option("overrides", arguments.overrides,
+                 "key.path=value: replaces one value of every run's config; slurm.KEY=value: of the manifest's slurm.");
   app.add_option("--out", arguments.out, "The sweep's folder (default: runs/NAME).")->take_last();
-  app.add_option("--jobs", arguments.jobs, "Runs at a time, where memory allows.")
+  app.add_option("--launcher", arguments.launcher,
+                 "Where runs run: local, processes of this machine, or slurm, jobs of a cluster (default: local).")
+      ->transform(CLI::CheckedTransformer(std::map<std::string, qwt::Launcher>{{"local", qwt::Launcher::kLocal},
+                                                                               {"slurm", qwt::Launcher::kSlurm}})
+                      .description("local|slurm"))
+      ->take_last();
+  app.add_option("--jobs", arguments.jobs,
+                 "Runs at a time (default: 1, where memory allows; with --launcher=slurm as many as it starts).")
       ->check(CLI::Range(1, 1024))
-      ->capture_default_str()
       ->take_last();
   app.add_option("--nproc", arguments.ranks, "Ranks of each run on this machine (default: runtime.ranks).")
       ->check(CLI::Range(1, 1024))

@@ -153,13 +153,14 @@ int64_t SweepRun::MemoryBytes() const {
   return most;
 }
 
-absl::StatusOr<Sweep> PlanSweep(const std::string& manifest_path, const std::vector<std::string>& overrides,
-                                int ranks) {
+absl::StatusOr<Sweep> PlanSweep(const std::string& manifest_path, const std::vector<std::string>& overrides, int ranks,
+                                bool elsewhere) {
   Problems problems;
   QWT_ASSIGN_OR_RETURN(const Manifest manifest, ReadManifest(manifest_path, overrides, &problems));
   Sweep sweep;
   sweep.name = manifest.name;
   sweep.axes = manifest.axes;
+  sweep.slurm = manifest.slurm;
   RunProblems found;
   std::vector<bool> stores_sums;
   ValueUsers value_users;
@@ -174,7 +175,7 @@ absl::StatusOr<Sweep> PlanSweep(const std::string& manifest_path, const std::vec
       const auto device = ResolveDevice(runtime.String("device"), 0, placement.local_ranks);
       if (device.ok()) {
         placement.device = *device;
-      } else {
+      } else if (!elsewhere) {
         own.Add(runtime.Where("device"), std::string(device.status().message()));
       }
     }

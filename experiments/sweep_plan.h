@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "core/config/schema.h"
 #include "core/store/store.h"
 
 namespace qwt {
@@ -39,10 +40,13 @@ struct Sweep {
   std::string name;
   std::vector<std::string> axes;  // key paths
   std::vector<SweepRun> runs;
+  Options slurm;  // SlurmSchema's
 };
 
 // Reads the manifest, checks every run's config and makes its plan. InvalidArgument with everything that is wrong in
 // any of them, each line once; NotFound for the manifest itself. ranks: that are to run each; 0: as each config says.
-absl::StatusOr<Sweep> PlanSweep(const std::string& manifest, const std::vector<std::string>& overrides, int ranks);
+// elsewhere: another machine runs them, which may have the GPUs that this one lacks; they are then planned for the CPU.
+absl::StatusOr<Sweep> PlanSweep(const std::string& manifest, const std::vector<std::string>& overrides, int ranks,
+                                bool elsewhere = false);
 
 }  // namespace qwt

@@ -107,10 +107,46 @@ TEST_F(SweepTest, RunsAllAndNothingTwice) {
   EXPECT_EQ(fs::last_write_time(folder + "/out/runs/w3/result.json"), written);
   EXPECT_EQ(Tables(folder), tables);
 
+  // A result of another plan is none, except where a cluster's GPU has run what was planned here for the CPU.
+  nlohmann::json result = Json(folder + "/out/runs/w3/result.json");
+  result["plan_sha256"] = "another";
+  for (const auto& [device, now] : std::map<std::string, std::string>{{"cpu", "1 now"}, {"cuda:0 (H100)", "0 now"}}) {
+    result["environment"]["device"] = device;
+    MakeFile(folder + "/out/runs/w3/result.json", result.dump());
+    EXPECT_THAT(RunProgram(Command(folder, kBits)).out, HasSubstr("3 of 3 runs done, 0 failed, " + now)) << device;
+  }
+
   // What is known now: nothing is left to do, and of other bit widths how long they take.
   EXPECT_THAT(RunProgram(Command(folder, kBits, {"--dry_run"})).out, HasSubstr("0 of 15 stages are to be computed"));
   EXPECT_THAT(RunProgram(Command(folder, kBits, {"--dry_run", "quantize.activation_bits=5"})).out,
               Not(HasSubstr("unknown time")));
+}
+
+TEST_F(SweepTest, AClusterIsAskedForArraysOfRunsThatWaitForTheSame) {
+  const std::string folder = TestFolder("arrays");
+  const ProgramResult planned =
+      RunProgram(Command(folder, kBits, {"--dry_run", "--launcher=slurm", "--jobs=2", "slurm.partition=gpu"}));
+  ASSERT_EQ(planned.exit_code, 0) << planned.err;
+  const std::string slurm = folder + "/out/slurm/qwt-tiny-";
+  EXPECT_THAT(planned.out, HasSubstr("--- " + slurm + "1.sh\n#!/bin/bash\n"));
+  EXPECT_THAT(planned.out, HasSubstr("sbatch --parsable --job-name=qwt-tiny-1 --array=0-0%2 "));
+  EXPECT_THAT(planned.out, HasSubstr(" --partition=gpu --ntasks=1 " + slurm + "1.sh\n"));
+  EXPECT_THAT(planned.out, HasSubstr("0)  # w4\n"));
+  EXPECT_THAT(planned.out, HasSubstr("--job-name=qwt-tiny-2 --array=0-1%2 "));
+  EXPECT_THAT(planned.out, HasSubstr("--dependency=afterok:JOB1_0 --kill-on-invalid-dep=yes " + slurm + "2.sh\n"));
+  EXPECT_THAT(planned.out, HasSubstr("0)  # w3\n"));
+  EXPECT_THAT(planned.out, HasSubstr("1)  # w2\n"));
+  EXPECT_FALSE(fs::exists(folder + "/out"));
+
+  const ProgramResult without = RunProgram({"experiments/sweep", folder + "/manifest.yaml", "--out=" + folder + "/out",
+                                            "runtime.store=" + folder + "/store", "--launcher=slurm"},
+                                           {{"PATH", folder}});
+  EXPECT_EQ(without.exit_code, 2);
+  EXPECT_THAT(without.err, HasSubstr("there is no program 'sbatch' on PATH; start the sweep on a machine of the "
+                                     "cluster that has SLURM's commands, or here with --launcher=local"));
+  const ProgramResult unknown = RunProgram(Command(folder, kBits, {"--launcher=slrum"}));
+  EXPECT_EQ(unknown.exit_code, 2);
+  EXPECT_THAT(unknown.err, HasSubstr("slrum"));
 }
 
 TEST_F(SweepTest, FifteenRidgesAndGatesRunTheNetworkOnce) {

@@ -6,8 +6,10 @@
 #include <unistd.h>
 
 #include <cstdlib>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <iostream>
 #include <sstream>
 
 #include "gtest/gtest.h"
@@ -37,8 +39,12 @@ Program::Program(const std::vector<std::string>& arguments, const std::map<std::
   posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, out_path_.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0644);
   posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, err_path_.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0644);
   const int error = posix_spawn(&pid_, argv[0], &actions, nullptr, argv.data(), envp.data());
-  EXPECT_EQ(error, 0) << "cannot start " << arguments[0];
   posix_spawn_file_actions_destroy(&actions);
+  // No test goes on without its program: to signal pid() would be to signal -1, which is every process there is.
+  if (error != 0 || pid_ <= 0) {
+    std::cerr << "cannot start " << arguments[0] << ": " << std::strerror(error) << std::endl;
+    std::abort();
+  }
 }
 
 bool Program::running() {
