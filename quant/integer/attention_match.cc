@@ -11,7 +11,8 @@ namespace {
 
 bool HasOneScale(const QuantPlan& plan, const std::string& site, const std::string& quantizer) {
   const auto found = plan.find(site);
-  if (found == plan.end() || found->second.spec.quantizer != quantizer || found->second.scale.numel() != 1) return false;
+  if (found == plan.end() || found->second.spec.quantizer != quantizer || found->second.scale.numel() != 1)
+    return false;
   if (quantizer != "uniform") return true;
   const float zero = found->second.zero_point.item<float>();
   return zero == std::nearbyint(zero) && std::abs(zero) <= 255;
@@ -20,7 +21,8 @@ bool HasOneScale(const QuantPlan& plan, const std::string& site, const std::stri
 // Walks from the softmax both ways.
 class Matcher {
  public:
-  Matcher(const Segment& segment, const QuantPlan& plan) : segment_(segment), plan_(plan), readers_(segment.nodes.size() + 1) {
+  Matcher(const Segment& segment, const QuantPlan& plan)
+      : segment_(segment), plan_(plan), readers_(segment.nodes.size() + 1) {
     for (size_t i = 0; i < segment.nodes.size(); ++i) {
       for (int input : segment.nodes[i].inputs) readers_[input].push_back(static_cast<int>(i));
     }
@@ -96,7 +98,8 @@ class Matcher {
     match->between.push_back(match->matmul2);
     match->merge = Reader(match->matmul2, Op::kMergeHeads);
     const std::vector<std::string> sites = InputSites(At(match->matmul2));
-    return match->merge >= 0 && TakePart(Producer(match->matmul2, 1), 2, match) && readers_[match->qkv + 1].size() == 3 &&
+    return match->merge >= 0 && TakePart(Producer(match->matmul2, 1), 2, match) &&
+           readers_[match->qkv + 1].size() == 3 &&
            (HasOneScale(plan_, sites[0], "log_sqrt2") || HasOneScale(plan_, sites[0], "uniform")) &&
            HasOneScale(plan_, sites[1], "uniform");
   }

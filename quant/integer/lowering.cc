@@ -37,7 +37,8 @@ absl::StatusOr<StepFunction> FakeStep(const Node& node, const TensorMap& paramet
   const auto weight_site = plan.find(WeightSite(node));
   if (weight_site != plan.end()) {
     QWT_ASSIGN_OR_RETURN(const at::Tensor weight, FindWeight(node, parameters));
-    QWT_ASSIGN_OR_RETURN(const SiteQuantizer quantizer, SiteQuantizer::Make(weight_site->first, weight_site->second, device));
+    QWT_ASSIGN_OR_RETURN(const SiteQuantizer quantizer,
+                         SiteQuantizer::Make(weight_site->first, weight_site->second, device));
     own[node.weight] = quantizer.Apply(weight);
   }
   return StepFunction([=](const std::vector<at::Tensor>& inputs) {
@@ -60,8 +61,14 @@ class Lowering {
  public:
   Lowering(const Segment& segment, const SegmentShapes& shapes, const TensorMap& parameters, const QuantPlan& plan,
            const AddedProduct* added)
-      : segment_(segment), shapes_(shapes), parameters_(parameters), plan_(plan), added_(added), device_(DeviceOf(parameters)),
-        readers_(segment.nodes.size() + 1), done_(segment.nodes.size()) {
+      : segment_(segment),
+        shapes_(shapes),
+        parameters_(parameters),
+        plan_(plan),
+        added_(added),
+        device_(DeviceOf(parameters)),
+        readers_(segment.nodes.size() + 1),
+        done_(segment.nodes.size()) {
     for (size_t i = 0; i < segment.nodes.size(); ++i) {
       for (int input : segment.nodes[i].inputs) readers_[input].push_back(static_cast<int>(i));
     }
@@ -157,8 +164,8 @@ class Lowering {
     if (norm >= 0) {
       const Node& layer_norm = At(norm);
       Add(norm, layer_norm.inputs, node.inputs[0],
-          NormQuantizeStep(layer_norm, parameters_.at(layer_norm.weight), parameters_.at(layer_norm.bias), product.input,
-                           windows < 0 ? at::Tensor() : WindowRows(At(windows), device_)));
+          NormQuantizeStep(layer_norm, parameters_.at(layer_norm.weight), parameters_.at(layer_norm.bias),
+                           product.input, windows < 0 ? at::Tensor() : WindowRows(At(windows), device_)));
       return node.inputs[0];
     }
     if (codes_.count(node.inputs[0])) return node.inputs[0];
@@ -237,9 +244,10 @@ class Lowering {
   int LowerAdded() {
     const int value = program_.values++;
     const at::Tensor weight = added_->weight;
-    program_.steps.push_back({segment_.name + " compensation", {0}, value, [weight](const std::vector<at::Tensor>& inputs) {
-                                return at::matmul(inputs[0].to(weight.scalar_type()), weight);
-                              }});
+    program_.steps.push_back(
+        {segment_.name + " compensation", {0}, value, [weight](const std::vector<at::Tensor>& inputs) {
+           return at::matmul(inputs[0].to(weight.scalar_type()), weight);
+         }});
     return value;
   }
 
@@ -248,10 +256,11 @@ class Lowering {
     const int output = program_.result, addend = LowerAdded();
     const at::Tensor bias = added_->bias;
     program_.result = program_.values++;
-    program_.steps.push_back({segment_.name + " compensated", {output, addend}, program_.result,
-                              [bias](const std::vector<at::Tensor>& inputs) {
-                                return inputs[0] + inputs[1].to(at::kFloat) + bias;
-                              }});
+    program_.steps.push_back(
+        {segment_.name + " compensated",
+         {output, addend},
+         program_.result,
+         [bias](const std::vector<at::Tensor>& inputs) { return inputs[0] + inputs[1].to(at::kFloat) + bias; }});
   }
 
   const SiteQuantization& OperandSite(int matmul, int operand) const {
@@ -276,7 +285,8 @@ class Lowering {
     arguments.key_zero = carriers[1].zero;
     arguments.value_zero = carriers[2].zero;
     arguments.value_unit = carriers[2].scale;
-    arguments.score_scale = static_cast<float>(static_cast<double>(carriers[0].scale) * carriers[1].scale * match.score_factor);
+    arguments.score_scale =
+        static_cast<float>(static_cast<double>(carriers[0].scale) * carriers[1].scale * match.score_factor);
     const SiteQuantization& softmax = OperandSite(match.matmul2, 0);
     arguments.log_sqrt2 = softmax.spec.quantizer == "log_sqrt2";
     if (arguments.log_sqrt2) {
@@ -313,11 +323,11 @@ class Lowering {
   const QuantPlan& plan_;
   const AddedProduct* added_;  // until a step adds it
   const at::Device device_;
-  std::vector<std::vector<int>> readers_;        // by value
-  std::vector<bool> done_;                       // nodes that need no step of their own
+  std::vector<std::vector<int>> readers_;  // by value
+  std::vector<bool> done_;                 // nodes that need no step of their own
   std::vector<AttentionMatch> attentions_;
   std::map<int, Product> products_;
-  std::set<int> codes_;                          // values that are codes for their only reader
+  std::set<int> codes_;  // values that are codes for their only reader
   IntegerProgram program_;
 };
 

@@ -97,7 +97,8 @@ absl::StatusOr<ProductWeights> MakeProductWeights(const Node& node, const Tensor
   }
   if (!row_sums) result.row_sum_scale = at::Tensor();
   if (!row_sums || result.end_code == 0) result.end_count_scale = at::Tensor();
-  for (at::Tensor* tensor : {&result.weight, &result.scale, &result.bias, &result.row_sum_scale, &result.end_count_scale}) {
+  for (at::Tensor* tensor :
+       {&result.weight, &result.scale, &result.bias, &result.row_sum_scale, &result.end_count_scale}) {
     if (tensor->defined()) *tensor = tensor->to(found.device());
   }
   return result;

@@ -23,9 +23,9 @@ inline int64_t CodePitchWithEnds(int64_t columns) { return CodePitch(columns) + 
 // end_code / end_multiplier as near to Carrier::end as an int32 allows.
 struct ProductWeights {
   int64_t columns = 0, depth = 0, pitch = 0;
-  at::Tensor weight;         // int8 [columns, pitch]
-  at::Tensor scale, bias;    // float32 [columns]
-  at::Tensor row_sum_scale;  // float32 [columns]; undefined: zeros
+  at::Tensor weight;                         // int8 [columns, pitch]
+  at::Tensor scale, bias;                    // float32 [columns]
+  at::Tensor row_sum_scale;                  // float32 [columns]; undefined: zeros
   int32_t end_multiplier = 1, end_code = 0;  // 0: the input has no ends
   at::Tensor end_count_scale;                // float32 [columns]; undefined: zeros
 

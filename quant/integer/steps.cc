@@ -59,8 +59,8 @@ StepFunction QuantizeStep(const Carrier& carrier) {
   };
 }
 
-StepFunction NormQuantizeStep(const Node& norm, const at::Tensor& weight, const at::Tensor& bias, const Carrier& carrier,
-                              const at::Tensor& rows) {
+StepFunction NormQuantizeStep(const Node& norm, const at::Tensor& weight, const at::Tensor& bias,
+                              const Carrier& carrier, const at::Tensor& rows) {
   const auto epsilon = static_cast<float>(norm.Attribute("epsilon"));
   return [=](const std::vector<at::Tensor>& inputs) {
     const at::Tensor x = inputs[0].contiguous();

@@ -19,8 +19,8 @@ at::Tensor WindowRows(const Node& windows, at::Device device);
 // [..., C] -> codes.
 StepFunction QuantizeStep(const Carrier& carrier);
 // LayerNorm; rows: as WindowRows, or undefined.
-StepFunction NormQuantizeStep(const Node& norm, const at::Tensor& weight, const at::Tensor& bias, const Carrier& carrier,
-                              const at::Tensor& rows);
+StepFunction NormQuantizeStep(const Node& norm, const at::Tensor& weight, const at::Tensor& bias,
+                              const Carrier& carrier, const at::Tensor& rows);
 // [N, C, h, w] -> codes of patches. shape: of the convolution's output.
 StepFunction PatchQuantizeStep(const Node& convolution, const std::vector<int64_t>& weight_sizes,
                                const std::vector<int64_t>& shape, const Carrier& carrier);

@@ -39,7 +39,8 @@ std::vector<float> Attend(const AttentionArguments& a, int64_t window, int64_t h
   std::vector<float> p(a.tokens);
   for (int64_t key = 0; key < a.tokens; ++key) {
     float sum = 0;
-    for (int64_t d = 0; d < a.head_width; ++d) sum += (query[d] - a.query_zero) * (keys[key * a.pitch + d] - a.key_zero);
+    for (int64_t d = 0; d < a.head_width; ++d)
+      sum += (query[d] - a.query_zero) * (keys[key * a.pitch + d] - a.key_zero);
     p[key] = sum * a.score_scale;
     if (a.bias != nullptr) p[key] += a.bias[(head * a.tokens + row) * a.tokens + key];
     if (a.mask != nullptr) p[key] += a.mask[(window % a.masks * a.tokens + row) * a.tokens + key];

@@ -70,8 +70,8 @@ struct ProductArguments {
   const int8_t* w = nullptr;                 // [N, w_pitch], 0 beyond K
   int64_t a_pitch = 0, w_pitch = 0;          // bytes, divisible by 16
   const float *scale = nullptr, *bias = nullptr;
-  const float* row_sum_scale = nullptr;  // null: zeros
-  int64_t ends_offset = 0;               // of a's rows; 0: there are no ends
+  const float* row_sum_scale = nullptr;      // null: zeros
+  int64_t ends_offset = 0;                   // of a's rows; 0: there are no ends
   int32_t end_multiplier = 1, end_code = 0;  // the sum of both fits an int32; end_code at most 255
   const float* end_count_scale = nullptr;    // null: zeros; else row_sum_scale is there, too
   // One of two outputs. Float: out[map(m), n] = v + residual[map(m), n] + addend[map(m), n], all [rows, N].
@@ -80,8 +80,8 @@ struct ProductArguments {
   const void* addend = nullptr;     // float16; null: zeros. For GPUs alone
   RowMap map;
   // Codes, uint8 [M, code_pitch]; a third of the columns each by carriers[0], [1], [2], or all by carriers[0] where
-  // groups is 1. Without an activation v is in steps already (InSteps): clamp(round(v) + zero, 0, top); else carriers of
-  // activation(v), in one group.
+  // groups is 1. Without an activation v is in steps already (InSteps): clamp(round(v) + zero, 0, top); else carriers
+  // of activation(v), in one group.
   uint8_t* codes = nullptr;
   int64_t code_pitch = 0;
   Activation activation = Activation::kNone;
