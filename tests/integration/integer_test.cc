@@ -14,8 +14,8 @@ class IntegerTest : public testing::TestWithParam<const char*> {};
 ProgramResult Evaluate(const std::string& config, const std::string& folder, const std::string& executor) {
   return RunProgram({"pipelines/run", "configs/" + config + ".yaml", "fit.images=128",
                      "stages=[load, calibrate, quantize, fit, evaluate]", "evaluate.images=" + std::to_string(kImages),
-                     "evaluate.executor=" + executor, "--out=" + folder + "/" + executor,
-                     "runtime.store=" + folder + "/store"});
+                     "evaluate.models=[float, quantized, compensated]", "evaluate.executor=" + executor,
+                     "--out=" + folder + "/" + executor, "runtime.store=" + folder + "/store"});
 }
 
 TEST_P(IntegerTest, PredictsWhatTheFakeQuantiserDoes) {

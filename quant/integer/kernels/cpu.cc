@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "quant/integer/kernels/kernels.h"
+#include "quant/kernels/clones.h"
 
 namespace qwt {
 namespace {
@@ -19,6 +20,12 @@ float Activate(float x, Activation activation) {
 
 int64_t Mapped(const RowMap& map, int64_t row) {
   return map.of == nullptr ? row : row - row % map.period + map.of[row % map.period];
+}
+
+QWT_VECTOR_CLONES int32_t Dot(const uint8_t* a, const int8_t* w, int64_t depth) {
+  int32_t sum = 0;
+  for (int64_t k = 0; k < depth; ++k) sum += a[k] * w[k];
+  return sum;
 }
 
 bool IsSet(const uint32_t* bits, int64_t i) { return bits[i / 32] >> i % 32 & 1; }
@@ -105,8 +112,7 @@ void ProductOnCpu(const ProductArguments& a) {
     for (int64_t k = 0; k < a.depth && a.ends_offset > 0; ++k) end_count += IsSet(ends, k);
     for (int64_t n = 0; n < a.columns; ++n) {
       const int8_t* w = a.w + n * a.w_pitch;
-      int32_t sum = 0, end_sum = 0;
-      for (int64_t k = 0; k < a.depth; ++k) sum += row[k] * w[k];
+      int32_t sum = Dot(row, w, a.depth), end_sum = 0;
       for (int64_t k = 0; k < a.depth && a.ends_offset > 0; ++k) end_sum += IsSet(ends, k) ? w[k] : 0;
       if (a.ends_offset > 0) sum = sum * a.end_multiplier + end_sum * a.end_code;
       float v = static_cast<float>(sum) * a.scale[n] + a.bias[n];
