@@ -42,8 +42,11 @@ void ExpectResumes(const std::string& folder, int stored) {
   EXPECT_LT(stored, 6) << "the run was over before it was stopped";
   std::vector<std::string> kept;
   for (const auto& entry : fs::recursive_directory_iterator(folder + "/store")) {
+    // The record's time is that of its last use.
     const std::string path = entry.path();
-    if (entry.path().filename() == "record.json" && path.find("/v1/tmp/") == std::string::npos) kept.push_back(path);
+    const bool whole = fs::exists(entry.path().parent_path() / "record.json");
+    if (entry.path().filename() == "payload" && whole && path.find("/v1/tmp/") == std::string::npos)
+      kept.push_back(path);
   }
   std::map<std::string, fs::file_time_type> times;
   for (const std::string& path : kept) times[path] = fs::last_write_time(path);
