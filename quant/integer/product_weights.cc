@@ -66,7 +66,7 @@ absl::StatusOr<ProductWeights> MakeProductWeights(const Node& node, const Tensor
   result.columns = codes.size(0);
   result.depth = codes.numel() / codes.size(0);
   result.pitch = CodePitch(result.depth);
-  result.weight = at::zeros({result.columns, result.pitch}, at::kChar);
+  result.weight = at::zeros({(result.columns + kWeightRows - 1) / kWeightRows * kWeightRows, result.pitch}, at::kChar);
   std::vector<Row> rows(result.columns);
   int64_t most = 1;
   const auto channel = [&](int64_t n) { return site.scale.numel() == 1 ? 0 : n; };

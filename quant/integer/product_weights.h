@@ -15,7 +15,7 @@ namespace qwt {
 // Bytes of a row of codes or weights.
 inline int64_t CodePitch(int64_t columns) { return (columns + 15) / 16 * 16; }
 // Of a row of codes with a bit for each that says whether it is an end (Carrier), behind the codes.
-inline int64_t CodePitchWithEnds(int64_t columns) { return CodePitch(columns) + CodePitch((columns + 31) / 32 * 4); }
+inline int64_t CodePitchWithEnds(int64_t columns) { return CodePitch(columns) + EndWords(columns) * 4; }
 
 // Weights less a whole number for each row that brings them into int8: the zero point where that does, as it does for
 // up to 7 bits. What is left of it multiplies the sum of a row of codes, and the zero point of the input is a constant
@@ -23,7 +23,7 @@ inline int64_t CodePitchWithEnds(int64_t columns) { return CodePitch(columns) + 
 // end_code / end_multiplier as near to Carrier::end as an int32 allows.
 struct ProductWeights {
   int64_t columns = 0, depth = 0, pitch = 0;
-  at::Tensor weight;                         // int8 [columns, pitch]
+  at::Tensor weight;                         // int8 [columns rounded up to kWeightRows, pitch]
   at::Tensor scale, bias;                    // float32 [columns]
   at::Tensor row_sum_scale;                  // float32 [columns]; undefined: zeros
   int32_t end_multiplier = 1, end_code = 0;  // 0: the input has no ends

@@ -48,18 +48,34 @@ struct ProductTensors {
   at::Tensor a, w, scale, bias, row_sum_scale, end_count_scale, residual, map;
 };
 
+// Which codes are ends, uint8 [rows, depth] of 0 and 1.
+at::Tensor EndsOf(const at::Tensor& a, const ProductCase& c) {
+  at::Tensor ends = at::zeros({c.rows, c.depth}, at::kByte);
+  for (int64_t row = 0; row < c.rows; ++row) {
+    const auto* words =
+        reinterpret_cast<const uint32_t*>(a.const_data_ptr<uint8_t>() + row * a.size(1) + RoundUp(c.depth, 16));
+    uint8_t* of = ends.data_ptr<uint8_t>() + row * c.depth;
+    for (int64_t k = 0; k < c.depth; ++k) of[k] = words[EndWord(k)] >> EndBit(k) & 1;
+  }
+  return ends;
+}
+
 ProductTensors RandomTensors(const ProductCase& c) {
   ProductTensors t;
-  const int64_t pitch = RoundUp(c.depth, 16), words = (c.depth + 31) / 32;
-  t.a = at::randint(0, 256, {c.rows, pitch + RoundUp(words * 4, 16)}, at::kByte);
-  if (c.ends) {  // few, but in the last rows many
-    at::Tensor bits = at::rand({c.rows, t.a.size(1) - pitch}).lt(0.05).to(at::kByte);
-    bits.narrow(0, c.rows - 1, 1).fill_(255);
-    t.a.narrow(1, pitch, bits.size(1)).copy_(bits);
-    if (c.depth % 32 != 0) t.a.narrow(1, pitch + c.depth / 32 * 4, 4).fill_(0);
+  const int64_t pitch = RoundUp(c.depth, 16), words = EndWords(c.depth);
+  t.a = at::randint(0, 256, {c.rows, pitch + words * 4}, at::kByte);
+  if (c.ends) {  // few, but in the last row many
+    t.a.narrow(1, pitch, words * 4).zero_();
+    const at::Tensor ends = at::rand({c.rows, c.depth}).lt(0.05);
+    ends.narrow(0, c.rows - 1, 1).fill_(true);
+    const auto at = ends.accessor<bool, 2>();
+    for (int64_t row = 0; row < c.rows; ++row) {
+      auto* bits = reinterpret_cast<uint32_t*>(t.a.data_ptr<uint8_t>() + row * t.a.size(1) + pitch);
+      for (int64_t k = 0; k < c.depth; ++k) bits[EndWord(k)] |= static_cast<uint32_t>(at[row][k]) << EndBit(k);
+    }
   }
-  t.w = at::randint(-128, 128, {c.columns, pitch}, at::kChar);
-  if (pitch > c.depth) t.w.narrow(1, c.depth, pitch - c.depth).fill_(0);
+  t.w = at::zeros({RoundUp(c.columns, kWeightRows), pitch}, at::kChar);
+  t.w.narrow(0, 0, c.columns).narrow(1, 0, c.depth).random_(-128, 128);
   const double size = 128 * 74 * std::sqrt(static_cast<double>(c.depth));  // of Σ a·w
   t.scale = (at::rand({c.columns}) + 0.5) * (8 / size / (c.ends ? 19 : 1));
   t.bias = at::rand({c.columns}) * 15;
@@ -137,6 +153,8 @@ const ProductCase kProducts[] = {
     {257, 384, 384},
     {300, 1152, 384, false, true},
     {130, 96, 200, true},
+    {140, 200, 1100, false, true},
+    {385, 132, 3072, false, false, 385},
     {77, 48, 72, true, true},
     {4 * 49, 132, 1536, false, false, 49},
     {64 * 3, 64, 96, false, true, 64},
@@ -164,6 +182,34 @@ TEST_F(IntegerGpuTest, ProductsAreThePlainLoops) {
       EXPECT_LE(apart.max().item<int>(), 1) << i;
       EXPECT_LT(apart.sum().item<int64_t>(), 2 + apart.numel() / 1000) << i;
     }
+  }
+}
+
+// More tiles than a GPU has multiprocessors, against float64's products on the GPU.
+TEST_F(IntegerGpuTest, ProductsOfManyTilesAreFloat64s) {
+  const ProductCase cases[] = {
+      {5000, 1152, 768, false, true}, {70000, 384, 384}, {30000, 384, 1536}, {9000, 1000, 1100, false, true},
+      {70000, 96, 96, false, true},   {33, 30000, 200}};
+  for (const ProductCase& c : cases) {
+    SCOPED_TRACE(Name(c));
+    ProductTensors t = RandomTensors(c);
+    at::Tensor ends = at::zeros({c.rows, c.depth}, at::kByte);
+    if (c.ends) ends = EndsOf(t.a, c);
+    t.residual = at::zeros({c.rows, c.columns});
+    MoveTo(gpu_, &t);
+    const auto product = [&](const at::Tensor& a) {
+      return at::matmul(a.narrow(1, 0, c.depth).to(gpu_, at::kDouble),
+                        t.w.narrow(0, 0, c.columns).narrow(1, 0, c.depth).to(at::kDouble).t());
+    };
+    at::Tensor sums = product(t.a);
+    if (c.ends) sums = sums * -19 + product(ends) * 7;
+    const at::Tensor expected = (sums * t.scale.to(at::kDouble) + t.bias.to(at::kDouble)).cpu();
+    const double largest = expected.abs().max().item<double>();
+    EXPECT_LT((FloatProduct(c, t) - expected).abs().max().item<double>(), 1e-6 * largest);
+    const at::Tensor codes = (expected.round() + 7).clamp(0, 15).to(at::kInt);
+    const at::Tensor apart = (CodeProduct(c, t, Activation::kNone, 1).to(at::kInt) - codes).abs();
+    EXPECT_LE(apart.max().item<int>(), 1);
+    EXPECT_LT(apart.sum().item<int64_t>(), 2 + apart.numel() / 1000);
   }
 }
 

@@ -28,7 +28,7 @@ QWT_VECTOR_CLONES int32_t Dot(const uint8_t* a, const int8_t* w, int64_t depth) 
   return sum;
 }
 
-bool IsSet(const uint32_t* bits, int64_t i) { return bits[i / 32] >> i % 32 & 1; }
+bool IsSet(const uint32_t* ends, int64_t i) { return ends[EndWord(i)] >> EndBit(i) & 1; }
 
 // p̂ over its unit.
 float Probability(float p, const AttentionArguments& a) {
@@ -79,11 +79,11 @@ void NormQuantizeOnCpu(const NormQuantizeArguments& a) {
     const double inverse = 1 / std::sqrt(squares / a.columns + a.epsilon);
     uint8_t* out = a.out + row * a.pitch;
     uint32_t* ends = reinterpret_cast<uint32_t*>(out + a.ends_offset);
-    if (a.ends_offset > 0) std::fill_n(ends, (a.columns + 31) / 32, 0);
+    if (a.ends_offset > 0) std::fill_n(ends, EndWords(a.columns), 0);
     for (int64_t c = 0; c < a.columns; ++c) {
       const auto y = static_cast<float>((x[c] - mean) * inverse * a.weight[c] + a.bias[c]);
       out[c] = CarrierOf(y, a.carrier);
-      if (a.ends_offset > 0 && IsEnd(y, a.carrier)) ends[c / 32] |= 1u << c % 32;
+      if (a.ends_offset > 0 && IsEnd(y, a.carrier)) ends[EndWord(c)] |= 1u << EndBit(c);
     }
   }
 }

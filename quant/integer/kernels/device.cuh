@@ -18,6 +18,8 @@ inline void CheckLaunch(const char* kernel) {
   }
 }
 
+enum class Output { kFloat, kCodes };  // of a product
+
 // Adding 1.5 · 2^23 rounds half to even, and leaves the integer in the float's low bits: for |x| < 2^22.
 constexpr float kRounder = 12582912.0f;
 
@@ -49,14 +51,14 @@ __device__ __forceinline__ float Exp2(float x) {
 
 // x · Φ(x), Φ by Abramowitz and Stegun 7.1.26: 1.5e-7 from it, a thousandth of what a code of 8 bits tells apart.
 __device__ __forceinline__ float Gelu(float x) {
-  const float z = fabsf(x) * 0.70710678f;
+  const float y = fabsf(x), w = y * 0.84932180f;  // w^2 = y^2 / 2 · log2 e
   float t;
-  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(t) : "f"(fmaf(z, 0.3275911f, 1.0f)));
-  float tail = fmaf(t, 1.061405429f, -1.453152027f);
-  tail = fmaf(t, tail, 1.421413741f);
-  tail = fmaf(t, tail, -0.284496736f);
-  tail = fmaf(t, tail, 0.254829592f) * t * Exp2(z * z * -1.44269504f);  // erfc(z)
-  return fmaf(fabsf(x) * -0.5f, tail, fmaxf(x, 0.0f));
+  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(t) : "f"(fmaf(y, 0.3275911f * 0.70710678f, 1.0f)));
+  float half_tail = fmaf(t, 0.5f * 1.061405429f, 0.5f * -1.453152027f);
+  half_tail = fmaf(t, half_tail, 0.5f * 1.421413741f);
+  half_tail = fmaf(t, half_tail, 0.5f * -0.284496736f);
+  half_tail = fmaf(t, half_tail, 0.5f * 0.254829592f) * t * Exp2(-w * w);  // erfc(y / √2) / 2
+  return fmaf(-y, half_tail, fmaxf(x, 0.0f));
 }
 
 template <Activation kActivation>

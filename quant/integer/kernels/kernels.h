@@ -39,8 +39,14 @@ struct QuantizeArguments {
   uint8_t* out = nullptr;
 };
 
-// Carriers of LayerNorm(x): row m of out is that of row map(m) of x. Which of a row's codes are ends are bits of uint32
-// words at ends_offset bytes of the row, the least significant first; 0: they are not written.
+// Which of a row's codes are ends stands behind them in uint32 words, in the order in which matrix units read codes: of
+// 128 codes word t holds those of each four whose place is t modulo 4, so that a shift and a mask bring four bits to
+// four bytes.
+inline int64_t EndWords(int64_t columns) { return (columns + 127) / 128 * 4; }
+inline int64_t EndWord(int64_t column) { return column / 128 * 4 + column / 4 % 4; }
+inline int EndBit(int64_t column) { return static_cast<int>(column % 4 * 8 + column / 16 % 8); }
+
+// Carriers of LayerNorm(x): row m of out is that of row map(m) of x.
 struct NormQuantizeArguments {
   int64_t rows = 0, columns = 0, pitch = 0;  // columns: at most 4096, divisible by 4
   const float* x = nullptr;                  // float32 [rows, columns]
@@ -48,8 +54,9 @@ struct NormQuantizeArguments {
   float epsilon = 0;
   RowMap map;
   Carrier carrier;
-  uint8_t* out = nullptr;  // [rows, pitch]
-  int64_t ends_offset = 0;
+  uint8_t* out = nullptr;   // [rows, pitch]
+  int64_t ends_offset = 0;  // bytes of a row before the words of its ends; 0: they are not written
+  void* half = nullptr;     // float16 [rows, columns]: x, for GPUs alone; null: it is not written
 };
 
 // Carriers of the patches that a convolution multiplies: out [N·h'·w', pitch], a row's columns by (channel, y, x) of
@@ -62,12 +69,15 @@ struct PatchQuantizeArguments {
   uint8_t* out = nullptr;
 };
 
+// Weights' rows are a multiple of so many.
+inline constexpr int64_t kWeightRows = 128;
+
 // v = scale[n] · (end_multiplier · Σ_k a[m,k] · w[n,k] + end_code · Σ_k∈ends(m) w[n,k]) + row_sum_scale[n] · Σ_k a[m,k]
 //     + end_count_scale[n] · |ends(m)| + bias[n].
 struct ProductArguments {
   int64_t rows = 0, columns = 0, depth = 0;  // M, N, K
   const uint8_t* a = nullptr;                // [M, a_pitch]
-  const int8_t* w = nullptr;                 // [N, w_pitch], 0 beyond K
+  const int8_t* w = nullptr;                 // [N rounded up to kWeightRows, w_pitch], 0 beyond N and K
   int64_t a_pitch = 0, w_pitch = 0;          // bytes, divisible by 16
   const float *scale = nullptr, *bias = nullptr;
   const float* row_sum_scale = nullptr;      // null: zeros

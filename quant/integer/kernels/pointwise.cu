@@ -1,4 +1,6 @@
 // Quantisation of float tensors to carriers: bound by memory, each value read once.
+#include <cuda_fp16.h>
+
 #include <algorithm>
 
 #include "quant/integer/kernels/device.cuh"
@@ -46,13 +48,19 @@ __device__ __forceinline__ uint32_t IsEnd(float x, const Carrier& c) {
   return rounded <= first + c.low || rounded >= first + c.high;
 }
 
+__device__ __forceinline__ uint2 HalvesOf(float4 x) {
+  const __half2 low = __floats2half2_rn(x.x, x.y), high = __floats2half2_rn(x.z, x.w);
+  return {reinterpret_cast<const uint32_t&>(low), reinterpret_cast<const uint32_t&>(high)};
+}
+
 // A warp a row, which it keeps in kVectors registers of four values a lane.
 template <int kVectors>
 __global__ void __launch_bounds__(kThreads) NormQuantize(NormQuantizeArguments p) {
   const int lane = threadIdx.x % 32;
   const int64_t row = blockIdx.x * static_cast<int64_t>(kThreads / 32) + threadIdx.x / 32;
   if (row >= p.rows) return;
-  const float4* x = reinterpret_cast<const float4*>(p.x + Mapped(p.map, row) * p.columns);
+  const int64_t from = Mapped(p.map, row) * p.columns;
+  const float4* x = reinterpret_cast<const float4*>(p.x + from);
   const int quads = static_cast<int>(p.columns / 4);
   float4 v[kVectors];
   float sum = 0;
@@ -61,6 +69,13 @@ __global__ void __launch_bounds__(kThreads) NormQuantize(NormQuantizeArguments p
     const int quad = i * 32 + lane;
     v[i] = quad < quads ? x[quad] : make_float4(0, 0, 0, 0);
     sum += (v[i].x + v[i].y) + (v[i].z + v[i].w);
+  }
+  if (p.half != nullptr) {  // once all loads are on their way
+    uint2* half = reinterpret_cast<uint2*>(static_cast<__half*>(p.half) + from);
+#pragma unroll
+    for (int i = 0; i < kVectors; ++i) {
+      if (i * 32 + lane < quads) half[i * 32 + lane] = HalvesOf(v[i]);
+    }
   }
   const float mean = WarpSum(sum) / p.columns;
   float squares = 0;
@@ -83,16 +98,15 @@ __global__ void __launch_bounds__(kThreads) NormQuantize(NormQuantizeArguments p
   }
   if (p.ends_offset == 0) return;
   uint32_t* words = out + p.ends_offset / 4;
-  const int count = (quads + 7) / 8;
 #pragma unroll
   for (int i = 0; i < kVectors; ++i) {
-    uint32_t ends = IsEnd(v[i].x, p.carrier) | IsEnd(v[i].y, p.carrier) << 1 | IsEnd(v[i].z, p.carrier) << 2 |
-                    IsEnd(v[i].w, p.carrier) << 3;
-    ends = i * 32 + lane < quads ? ends << (lane % 8 * 4) : 0;  // a word for eight lanes
+    if (i * 32 >= quads) break;
+    uint32_t ends = IsEnd(v[i].x, p.carrier) | IsEnd(v[i].y, p.carrier) << 8 | IsEnd(v[i].z, p.carrier) << 16 |
+                    IsEnd(v[i].w, p.carrier) << 24;
+    ends = i * 32 + lane < quads ? ends << lane / 4 : 0;  // a word for eight lanes
 #pragma unroll
-    for (int step = 4; step > 0; step /= 2) ends |= __shfl_xor_sync(~0u, ends, step);
-    const int word = i * 4 + lane / 8;
-    if (lane % 8 == 0 && word < count) words[word] = ends;
+    for (int step = 4; step < 32; step *= 2) ends |= __shfl_xor_sync(~0u, ends, step);
+    if (lane < 4) words[i * 4 + lane] = ends;
   }
 }
 

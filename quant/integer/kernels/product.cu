@@ -3,6 +3,7 @@
 // A block makes a tile of 128 x 128 outputs. Pieces of both operands, 128 bytes deep, go through kStages buffers in
 // shared memory; where the GPU has them (sm_90a), two warpgroups multiply them by wgmma, else eight warps by mma. Row
 // sums, where weights have zero points of their own, are taken from the same buffers.
+#include "quant/integer/kernels/product_hopper.cuh"
 #include "quant/integer/kernels/product_output.cuh"
 
 namespace qwt {
@@ -37,8 +38,7 @@ struct Pieces {
 };
 
 // acc = end_multiplier · acc + what the ends add. counts: ends of each row of the tile, or null.
-__device__ __forceinline__ void AddEnds(const Pieces& pieces, const uint32_t* codes, int32_t (&acc)[64],
-                                        int32_t* counts) {
+__device__ __forceinline__ void AddEnds(const Pieces& pieces, int32_t (&acc)[64], int32_t* counts) {
   const ProductArguments& p = pieces.p;
   const Layout layout;
 #ifdef QWT_WGMMA
@@ -53,10 +53,7 @@ __device__ __forceinline__ void AddEnds(const Pieces& pieces, const uint32_t* co
     const int step = pieces.count + piece;
     Ends ends[kSets];
 #pragma unroll
-    for (int i = 0; i < kSets; ++i) {
-      ends[i].codes = codes;
-      ends[i].Load(p, pieces.first_row + layout.row + i * 16, piece);
-    }
+    for (int i = 0; i < kSets; ++i) ends[i].Load(p, pieces.first_row + layout.row + i * 16, piece);
     pieces.Await();
 #ifdef QWT_WGMMA
     MultiplyEnds(pieces.Buffer(step), ends[0], acc);
@@ -68,9 +65,13 @@ __device__ __forceinline__ void AddEnds(const Pieces& pieces, const uint32_t* co
     for (int i = 0; i < 2 * kSets; ++i) count[i] += ends[i / 2].Count(i % 2);
     FinishPiece();
   }
-  if (counts == nullptr || layout.column != 0) return;
+  if (counts == nullptr) return;
 #pragma unroll
-  for (int i = 0; i < 2 * kSets; ++i) counts[layout.row + i * 8] = count[i];
+  for (int i = 0; i < 2 * kSets; ++i) {
+    count[i] += __shfl_xor_sync(~0u, count[i], 1);
+    count[i] += __shfl_xor_sync(~0u, count[i], 2);
+    if (layout.column == 0) counts[layout.row + i * 8] = count[i];
+  }
 }
 
 // Brings the tile of the residual, which is wanted last, to the GPU's second-level cache.
@@ -87,7 +88,6 @@ __global__ void __launch_bounds__(kThreads, 2) Product(const __grid_constant__ P
   extern __shared__ char shared[];
   __shared__ int32_t row_sums[kRowSums ? 2 * kTile : 1];
   __shared__ __align__(8) Columns columns;
-  __shared__ uint32_t end_codes[16];
   char* buffers = shared + (-SharedAddress(shared) & 1023);
   const int64_t tiles = (p.columns + kTile - 1) / kTile;
   const int count = static_cast<int>((p.depth + kDepth - 1) / kDepth);
@@ -103,7 +103,6 @@ __global__ void __launch_bounds__(kThreads, 2) Product(const __grid_constant__ P
                       kEnds && count > kStages};
   for (int piece = 0; piece < kStages - 1; ++piece) pieces.Copy(piece);
   columns.Load<kOutput>(p, first_column);
-  if (kEnds && threadIdx.x < 16) end_codes[threadIdx.x] = (threadIdx.x * 0x00204081u & 0x01010101u) * p.end_code;
   if (kOutput == Output::kFloat) PrefetchResidual(p, first_row, first_column);
   int32_t acc[64], sum = 0;
   for (int piece = 0; piece < count; ++piece) {
@@ -113,7 +112,7 @@ __global__ void __launch_bounds__(kThreads, 2) Product(const __grid_constant__ P
     if (kRowSums) sum = RowSum(buffers + piece % kStages * kStageBytes, p.depth - piece * kDepth, sum);
     FinishPiece();
   }
-  if (kEnds) AddEnds(pieces, end_codes, acc, kRowSums ? row_sums + kTile : nullptr);
+  if (kEnds) AddEnds(pieces, acc, kRowSums ? row_sums + kTile : nullptr);
   WaitForCopies<0>();
   if (kRowSums) {
     sum += __shfl_xor_sync(~0u, sum, 1);
@@ -156,6 +155,7 @@ void Launch(const ProductArguments& p, cudaStream_t stream) {
 void ProductOnGpu(const ProductArguments& p, void* stream) {
   if (p.rows == 0 || p.columns == 0) return;
   const auto queue = static_cast<cudaStream_t>(stream);
+  if (ProductOnHopper(p, queue)) return;
   if (p.codes == nullptr) return Launch<Output::kFloat, Activation::kNone>(p, queue);
   switch (p.activation) {
     case Activation::kNone: return Launch<Output::kCodes, Activation::kNone>(p, queue);

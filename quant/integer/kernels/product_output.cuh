@@ -11,8 +11,6 @@ namespace {
 
 constexpr int kCodePitch = kTile + 16;                      // of the tile of codes on its way out
 
-enum class Output { kFloat, kCodes };
-
 // The tile's columns' constants, in shared memory; beyond the matrix zeros.
 struct Columns {
   float scale[kTile], bias[kTile], row_sum_scale[kTile], end_count_scale[kTile];

@@ -59,36 +59,28 @@ struct Layout {
 
 // Which codes of two rows of a piece are ends.
 struct Ends {
-  uint4 bits[2];
-  const uint32_t* codes;  // by four bits: end_code in the bytes of those that are set
+  uint32_t bits[2];
+  uint32_t code;  // end_code
 
   // Of rows `row` and `row` + 8 of the matrix.
   __device__ __forceinline__ void Load(const ProductArguments& p, int64_t row, int piece) {
-    const int word = piece * (kDepth / 32), words = static_cast<int>((p.depth + 31) / 32);
+    code = p.end_code;
 #pragma unroll
     for (int i = 0; i < 2; ++i) {
-      bits[i] = make_uint4(0, 0, 0, 0);
+      bits[i] = 0;
       if (row + 8 * i >= p.rows) continue;
-      bits[i] = *reinterpret_cast<const uint4*>(p.a + (row + 8 * i) * p.a_pitch + p.ends_offset + word * 4);
-      if (word + 1 >= words) bits[i].y = 0;
-      if (word + 2 >= words) bits[i].z = 0;
-      if (word + 3 >= words) bits[i].w = 0;
+      const char* words = reinterpret_cast<const char*>(p.a) + (row + 8 * i) * p.a_pitch + p.ends_offset;
+      bits[i] = reinterpret_cast<const uint32_t*>(words)[piece * 4 + threadIdx.x % 4];
     }
   }
 
   // A matrix unit's operand of 32 codes: end_code where there is an end, else 0.
   __device__ __forceinline__ void Fragment(int k, uint32_t (&a)[4]) const {
-    const int first = threadIdx.x % 4 * 4;
 #pragma unroll
-    for (int i = 0; i < 4; ++i) {
-      const uint4& row = bits[i % 2];
-      const uint32_t word = k == 0 ? row.x : k == 1 ? row.y : k == 2 ? row.z : row.w;
-      a[i] = codes[word >> (first + i / 2 * 16) & 15];
-    }
+    for (int i = 0; i < 4; ++i) a[i] = (bits[i % 2] >> (k * 2 + i / 2) & 0x01010101u) * code;
   }
-  __device__ __forceinline__ int Count(int i) const {
-    return __popc(bits[i].x) + __popc(bits[i].y) + __popc(bits[i].z) + __popc(bits[i].w);
-  }
+  // A quarter of the row's: four threads have one each.
+  __device__ __forceinline__ int Count(int i) const { return __popc(bits[i]); }
 };
 
 #ifdef QWT_WGMMA
