@@ -4,8 +4,10 @@
 #include <utility>
 
 #include "ATen/TensorOperators.h"
+#include "ATen/ops/cat.h"
 #include "ATen/ops/item.h"
 #include "ATen/ops/matmul.h"
+#include "ATen/ops/zeros.h"
 #include "core/base/status.h"
 #include "core/tensor/device.h"
 #include "models/executor.h"
@@ -79,6 +81,7 @@ class Lowering {
   absl::StatusOr<IntegerProgram> Lower() {
     QWT_RETURN_IF_ERROR(FindProducts());
     FindAttentions();
+    FindSelected();
     for (size_t i = 0; i < segment_.nodes.size(); ++i) {
       if (!done_[i]) QWT_RETURN_IF_ERROR(Annotate(LowerNode(static_cast<int>(i)), segment_.nodes[i].name));
     }
@@ -143,6 +146,17 @@ class Lowering {
     }
   }
 
+  // LayerNorms of which only single tokens are read: the tokens are taken first.
+  void FindSelected() {
+    for (size_t i = 0; i < segment_.nodes.size(); ++i) {
+      const std::vector<int>& readers = readers_[i + 1];
+      if (At(static_cast<int>(i)).op != Op::kLayerNorm || readers.empty()) continue;
+      if (std::all_of(readers.begin(), readers.end(), [&](int reader) { return Is(reader, Op::kSelectToken); })) {
+        done_[i] = true;
+      }
+    }
+  }
+
   void Add(int node, std::vector<int> inputs, int output, StepFunction run) {
     program_.steps.push_back({At(node).name, std::move(inputs), output, std::move(run)});
   }
@@ -153,7 +167,14 @@ class Lowering {
       if (match.merge == index) return LowerAttention(match);
     }
     QWT_ASSIGN_OR_RETURN(StepFunction run, FakeStep(At(index), parameters_, plan_, device_));
-    Add(index, At(index).inputs, index + 1, std::move(run));
+    const int norm = At(index).op == Op::kSelectToken ? At(index).inputs[0] - 1 : -1;
+    if (!Is(norm, Op::kLayerNorm)) {
+      Add(index, At(index).inputs, index + 1, std::move(run));
+      return absl::OkStatus();
+    }
+    QWT_ASSIGN_OR_RETURN(StepFunction normalize, FakeStep(At(norm), parameters_, plan_, device_));
+    Add(index, At(norm).inputs, index + 1,
+        [=](const std::vector<at::Tensor>& inputs) { return normalize({run(inputs)}); });
     return absl::OkStatus();
   }
 
@@ -163,7 +184,13 @@ class Lowering {
     const auto [norm, windows] = product.norm;
     if (norm >= 0) {
       const Node& layer_norm = At(norm);
-      Add(norm, layer_norm.inputs, node.inputs[0],
+      std::vector<int> inputs = layer_norm.inputs;
+      if (inputs[0] == 0 && added_ != nullptr && half_ < 0 && device_.is_cuda()) {
+        half_ = program_.values++;
+        program_.steps.push_back({segment_.name + " compensation", {0}, half_, HalfMemoryStep()});
+        inputs.push_back(half_);
+      }
+      Add(norm, inputs, node.inputs[0],
           NormQuantizeStep(layer_norm, parameters_.at(layer_norm.weight), parameters_.at(layer_norm.bias),
                            product.input, windows < 0 ? at::Tensor() : WindowRows(At(windows), device_)));
       return node.inputs[0];
@@ -212,6 +239,7 @@ class Lowering {
     if (At(index).op == Op::kConv2d) {
       output = ReaderOf(index, Op::kFlattenTokens);
       done_[output] = true;
+      if (LowerTokens(output, input, weights)) return;
     }
     const int windows = ReaderOf(output, Op::kMergeWindows);
     if (windows >= 0) {
@@ -240,12 +268,31 @@ class Lowering {
     Add(output, inputs, output + 1, ProductStep(with_bias, shapes_[output + 1], rows));
   }
 
+  // Patches' product with what follows it in a vision transformer: tokens in front, positions' embedding. Whether it
+  // does.
+  bool LowerTokens(int flatten, int input, const ProductWeights& weights) {
+    int last = flatten, next;
+    std::vector<at::Tensor> tokens;
+    for (; (next = ReaderOf(last, Op::kPrependToken)) >= 0; last = next) {
+      tokens.insert(tokens.begin(), parameters_.at(At(next).weight).view({1, -1}));
+    }
+    const int position = ReaderOf(last, Op::kAddParameter);
+    if (position < 0) return false;
+    for (int node = flatten; node != position; node = Reader(node)) done_[node] = true;
+    done_[position] = true;
+    const at::Tensor embedding = parameters_.at(At(position).weight)[0];
+    const int64_t front = static_cast<int64_t>(tokens.size()), patches = embedding.size(0) - front;
+    tokens.push_back(at::zeros({patches, embedding.size(1)}, embedding.options()));
+    Add(position, {input}, position + 1, TokensStep(weights, patches, at::cat(tokens) + embedding));
+    return true;
+  }
+
   // The product of the segment's input that is added to its output, float16.
   int LowerAdded() {
     const int value = program_.values++;
     const at::Tensor weight = added_->weight;
     program_.steps.push_back(
-        {segment_.name + " compensation", {0}, value, [weight](const std::vector<at::Tensor>& inputs) {
+        {segment_.name + " compensation", {std::max(half_, 0)}, value, [weight](const std::vector<at::Tensor>& inputs) {
            return at::matmul(inputs[0].to(weight.scalar_type()), weight);
          }});
     return value;
@@ -328,6 +375,7 @@ class Lowering {
   std::vector<AttentionMatch> attentions_;
   std::map<int, Product> products_;
   std::set<int> codes_;  // values that are codes for their only reader
+  int half_ = -1;        // the segment's input as float16, made beside codes of its LayerNorm; -1: it is not
   IntegerProgram program_;
 };
 

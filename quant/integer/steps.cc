@@ -22,7 +22,7 @@ at::Tensor Codes(const at::Tensor& like, int64_t rows, int64_t columns) {
 
 RowMap MapOf(const at::Tensor& rows) {
   if (!rows.defined()) return {};
-  return {rows.const_data_ptr<int32_t>(), rows.numel()};
+  return {rows.const_data_ptr<int32_t>(), rows.numel(), rows.numel()};
 }
 
 ProductArguments ArgumentsOf(const at::Tensor& codes, const ProductWeights& weights) {
@@ -78,8 +78,16 @@ StepFunction NormQuantizeStep(const Node& norm, const at::Tensor& weight, const 
     arguments.pitch = pitch;
     if (carrier.end != 0) arguments.ends_offset = CodePitch(arguments.columns);
     arguments.out = codes.mutable_data_ptr<uint8_t>();
+    const at::Tensor half = inputs.size() > 1 ? inputs[1] : at::Tensor();
+    if (half.defined()) arguments.half = half.mutable_data_ptr();
     Launch(x, arguments, NormQuantizeOnCpu, NormQuantizeOnGpu);
     return codes;
+  };
+}
+
+StepFunction HalfMemoryStep() {
+  return [](const std::vector<at::Tensor>& inputs) {
+    return at::empty(inputs[0].sizes(), inputs[0].options().dtype(at::kHalf));
   };
 }
 
@@ -139,6 +147,21 @@ StepFunction ProductStep(const ProductWeights& weights, const std::vector<int64_
     const at::Tensor addend = inputs.size() > 2 ? inputs[2].contiguous() : at::Tensor();
     if (addend.defined()) arguments.addend = addend.const_data_ptr();
     arguments.map = MapOf(rows);
+    Launch(inputs[0], arguments, ProductOnCpu, ProductOnGpu);
+    return out;
+  };
+}
+
+StepFunction TokensStep(const ProductWeights& weights, int64_t patches, const at::Tensor& tokens) {
+  const int64_t count = tokens.size(0);
+  const at::Tensor rows = at::arange(count - patches, count, tokens.options().dtype(at::kInt));
+  return [=](const std::vector<at::Tensor>& inputs) {
+    ProductArguments arguments = ArgumentsOf(inputs[0], weights);
+    at::Tensor out = tokens.expand({arguments.rows / patches, count, weights.columns}).contiguous();
+    if (out.is_alias_of(tokens)) out = tokens.clone().view(out.sizes());
+    arguments.out = out.mutable_data_ptr<float>();
+    arguments.residual = arguments.out;
+    arguments.map = {rows.const_data_ptr<int32_t>(), patches, count};
     Launch(inputs[0], arguments, ProductOnCpu, ProductOnGpu);
     return out;
   };

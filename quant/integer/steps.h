@@ -18,9 +18,11 @@ at::Tensor WindowRows(const Node& windows, at::Device device);
 
 // [..., C] -> codes.
 StepFunction QuantizeStep(const Carrier& carrier);
-// LayerNorm; rows: as WindowRows, or undefined.
+// x[, memory for x as float16] -> codes of LayerNorm; rows: as WindowRows, or undefined.
 StepFunction NormQuantizeStep(const Node& norm, const at::Tensor& weight, const at::Tensor& bias,
                               const Carrier& carrier, const at::Tensor& rows);
+// x -> memory for x as float16.
+StepFunction HalfMemoryStep();
 // [N, C, h, w] -> codes of patches. shape: of the convolution's output.
 StepFunction PatchQuantizeStep(const Node& convolution, const std::vector<int64_t>& weight_sizes,
                                const std::vector<int64_t>& shape, const Carrier& carrier);
@@ -30,6 +32,9 @@ StepFunction ProductToCodesStep(const ProductWeights& weights, Activation activa
                                 const std::vector<Carrier>& carriers);
 // Codes[, residual[, float16 addend]] -> floats of this shape, the first dimension apart. rows: as above.
 StepFunction ProductStep(const ProductWeights& weights, const std::vector<int64_t>& shape, const at::Tensor& rows);
+// Codes of patches -> [N, T, C], those of `tokens` (float32 [T, C]: positions' embedding, and in front what no patch is
+// added to) with the product added to the last.
+StepFunction TokensStep(const ProductWeights& weights, int64_t patches, const at::Tensor& tokens);
 
 // What of an attention its nodes do not say.
 struct AttentionSettings {

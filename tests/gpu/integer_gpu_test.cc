@@ -120,7 +120,7 @@ at::Tensor FloatProduct(const ProductCase& c, const ProductTensors& t) {
   ProductArguments p = ArgumentsOf(c, t);
   p.out = out.mutable_data_ptr<float>();
   p.residual = t.residual.const_data_ptr<float>();
-  if (c.period > 0) p.map = {t.map.const_data_ptr<int32_t>(), c.period};
+  if (c.period > 0) p.map = {t.map.const_data_ptr<int32_t>(), c.period, c.period};
   if (out.is_cpu()) {
     ProductOnCpu(p);
   } else {

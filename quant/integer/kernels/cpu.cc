@@ -19,7 +19,7 @@ float Activate(float x, Activation activation) {
 }
 
 int64_t Mapped(const RowMap& map, int64_t row) {
-  return map.of == nullptr ? row : row - row % map.period + map.of[row % map.period];
+  return map.of == nullptr ? row : row / map.period * map.span + map.of[row % map.period];
 }
 
 QWT_VECTOR_CLONES int32_t Dot(const uint8_t* a, const int8_t* w, int64_t depth) {

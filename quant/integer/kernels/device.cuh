@@ -70,8 +70,8 @@ __device__ __forceinline__ float Activate(float x) {
 
 __device__ __forceinline__ int64_t Mapped(const RowMap& map, int64_t row) {
   if (map.of == nullptr) return row;
-  const int64_t within = row % map.period;
-  return row - within + map.of[within];
+  const int64_t of = row / map.period;
+  return of * map.span + map.of[row - of * map.period];
 }
 
 __device__ __forceinline__ uint32_t SharedAddress(const void* pointer) {

@@ -22,10 +22,10 @@ struct Carrier {
   float end = 0, low = -1, high = 256;  // end 0: there are none
 };
 
-// Where row m of a matrix is in another: m - m % period + of[m % period]; of null: at m.
+// Where row m of a matrix is in another: m / period · span + of[m % period]; of null: at m.
 struct RowMap {
   const int32_t* of = nullptr;  // [period]
-  int64_t period = 1;
+  int64_t period = 1, span = 1;
 };
 
 enum class Activation { kNone, kGelu, kRelu };

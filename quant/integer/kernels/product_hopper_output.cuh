@@ -28,8 +28,8 @@ struct TileRows {
   }
   static __device__ __forceinline__ int Mapped(const ProductArguments& p, int row) {
     if (p.map.of == nullptr) return row;
-    const int within = static_cast<int>(static_cast<uint32_t>(row) % static_cast<uint32_t>(p.map.period));
-    return row - within + p.map.of[within];
+    const auto period = static_cast<uint32_t>(p.map.period), of = static_cast<uint32_t>(row) / period;
+    return static_cast<int>(of * static_cast<uint32_t>(p.map.span) + p.map.of[row - of * period]);
   }
 };
 
