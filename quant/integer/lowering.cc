@@ -157,8 +157,9 @@ class Lowering {
     }
   }
 
-  void Add(int node, std::vector<int> inputs, int output, StepFunction run) {
-    program_.steps.push_back({At(node).name, std::move(inputs), output, std::move(run)});
+  // sites: of the codes that it makes; none: floats.
+  void Add(int node, std::vector<int> inputs, int output, StepFunction run, std::vector<std::string> sites = {}) {
+    program_.steps.push_back({At(node).name, std::move(inputs), output, std::move(run), std::move(sites)});
   }
 
   absl::Status LowerNode(int index) {
@@ -182,6 +183,7 @@ class Lowering {
   int LowerInput(int index, const Product& product) {
     const Node& node = At(index);
     const auto [norm, windows] = product.norm;
+    const std::string site = InputSites(node)[0];
     if (norm >= 0) {
       const Node& layer_norm = At(norm);
       std::vector<int> inputs = layer_norm.inputs;
@@ -192,16 +194,18 @@ class Lowering {
       }
       Add(norm, inputs, node.inputs[0],
           NormQuantizeStep(layer_norm, parameters_.at(layer_norm.weight), parameters_.at(layer_norm.bias),
-                           product.input, windows < 0 ? at::Tensor() : WindowRows(At(windows), device_)));
+                           product.input, windows < 0 ? at::Tensor() : WindowRows(At(windows), device_)),
+          {site});
       return node.inputs[0];
     }
     if (codes_.count(node.inputs[0])) return node.inputs[0];
     const int value = program_.values++;
     if (node.op == Op::kConv2d) {
       const at::Tensor& weight = parameters_.at(node.weight);
-      Add(index, node.inputs, value, PatchQuantizeStep(node, weight.sizes().vec(), shapes_[index + 1], product.input));
+      Add(index, node.inputs, value, PatchQuantizeStep(node, weight.sizes().vec(), shapes_[index + 1], product.input),
+          {site});
     } else {
-      Add(index, node.inputs, value, QuantizeStep(product.input));
+      Add(index, node.inputs, value, QuantizeStep(product.input), {site});
     }
     return value;
   }
@@ -214,7 +218,8 @@ class Lowering {
     for (const AttentionMatch& match : attentions_) {
       if (match.qkv != index) continue;
       codes_.insert(index + 1);
-      Add(index, {input}, index + 1, ProductToCodesStep(weights, Activation::kNone, QkvCarriers(match)));
+      Add(index, {input}, index + 1, ProductToCodesStep(weights, Activation::kNone, QkvCarriers(match)),
+          {InputSites(At(match.matmul1))[0], InputSites(At(match.matmul1))[1], InputSites(At(match.matmul2))[1]});
       return absl::OkStatus();
     }
     const int activation = std::max(ReaderOf(index, Op::kGelu), ReaderOf(index, Op::kRelu));
@@ -224,7 +229,8 @@ class Lowering {
       codes_.insert(activation + 1);
       Add(activation, {input}, activation + 1,
           ProductToCodesStep(weights, At(activation).op == Op::kGelu ? Activation::kGelu : Activation::kRelu,
-                             {*InputCarrier(At(next))}));
+                             {*InputCarrier(At(next))}),
+          InputSites(At(next)));
       return absl::OkStatus();
     }
     LowerFloats(index, input, weights);
@@ -354,7 +360,7 @@ class Lowering {
     if (match.mask >= 0) settings.mask = MaskOf(At(match.mask));
     arguments.carrier = *InputCarrier(At(Reader(match.merge)));
     codes_.insert(match.merge + 1);
-    Add(match.merge, {match.qkv + 1}, match.merge + 1, AttentionStep(settings));
+    Add(match.merge, {match.qkv + 1}, match.merge + 1, AttentionStep(settings), InputSites(At(Reader(match.merge))));
     ++program_.products;
     return absl::OkStatus();
   }

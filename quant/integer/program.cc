@@ -5,7 +5,7 @@
 
 namespace qwt {
 
-absl::StatusOr<at::Tensor> IntegerProgram::Run(const at::Tensor& batch) const {
+absl::StatusOr<at::Tensor> IntegerProgram::Run(const at::Tensor& batch, const StepObserver& observe) const {
   std::vector<int> last_uses(values, -1);
   for (size_t i = 0; i < steps.size(); ++i) {
     for (int input : steps[i].inputs) last_uses[input] = static_cast<int>(i);
@@ -18,6 +18,7 @@ absl::StatusOr<at::Tensor> IntegerProgram::Run(const at::Tensor& batch) const {
     for (int input : step.inputs) inputs.push_back(held[input]);
     try {
       held[step.output] = step.run(inputs);
+      if (observe) observe(step, held[step.output]);
     } catch (...) {
       return StatusFromCurrentException(absl::StrCat("'", step.name, "' as integers"));
     }

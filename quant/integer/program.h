@@ -22,7 +22,11 @@ struct IntegerStep {
   std::vector<int> inputs;
   int output = 0;
   std::function<at::Tensor(const std::vector<at::Tensor>& inputs)> run;
+  // Whose carriers the value holds side by side, as many columns each; none: floats.
+  std::vector<std::string> sites = {};
 };
+// Sees, and may write to, what a step made before any other reads it.
+using StepObserver = std::function<void(const IntegerStep& step, const at::Tensor& made)>;
 
 // Value 0 is the segment's input.
 struct IntegerProgram {
@@ -30,7 +34,7 @@ struct IntegerProgram {
   int values = 1, result = 0;
   int products = 0;  // layers and attentions that run as integers
 
-  absl::StatusOr<at::Tensor> Run(const at::Tensor& batch) const;
+  absl::StatusOr<at::Tensor> Run(const at::Tensor& batch, const StepObserver& observe = nullptr) const;
 };
 
 // shapes: of the segment's values for one image. Runs where the parameters lie. What cannot run as integers (a site of
