@@ -1,7 +1,8 @@
 """What a user would run instead: timm's networks in bfloat16, eager with fused attention and by torch.compile; images/s of batches that lie on the GPU.
-    python3 benchmarks/gpu/bf16.py [--networks deit_small,swin_tiny] [--batch 256] [--compile]
+    python3 benchmarks/gpu/bf16.py [--networks deit_small,swin_tiny] [--batch 256] [--compile] [--json FILE]
 Needs timm; weights are random. Each figure is the median of 20 repeats that were waited for, after 5."""
 import argparse
+import json
 import time
 
 import timm
@@ -34,18 +35,23 @@ def main():
     parser.add_argument('--networks', default=','.join(NETWORKS))
     parser.add_argument('--batch', type=int, default=256)
     parser.add_argument('--compile', action='store_true')
+    parser.add_argument('--json', help='a file for the same figures')
     arguments = parser.parse_args()
+    result = {'device': torch.cuda.get_device_name(), 'torch': torch.__version__, 'timm': timm.__version__, 'batch': arguments.batch, 'networks': {}}
     torch.backends.cudnn.benchmark = True
-    print(f'{torch.cuda.get_device_name()}, torch {torch.__version__}, timm {timm.__version__}, batch {arguments.batch}')
+    print(f'{result["device"]}, torch {torch.__version__}, timm {timm.__version__}, batch {arguments.batch}')
     for name in arguments.networks.split(','):
         network = timm.create_model(NETWORKS[name]).cuda().eval().bfloat16()
         images = torch.randn(arguments.batch, 3, 224, 224, device='cuda', dtype=torch.bfloat16)
         if name == 'resnet50':
             network, images = network.to(memory_format=torch.channels_last), images.to(memory_format=torch.channels_last)
-        line = f'{name:12} eager {images_per_second(network, images):8.0f}'
+        rates = result['networks'][name] = {'eager': images_per_second(network, images)}
         if arguments.compile:
-            line += f'   compiled {images_per_second(torch.compile(network), images):8.0f}'
-        print(line, flush=True)
+            rates['compiled'] = images_per_second(torch.compile(network), images)
+        print(f'{name:12}', *(f'  {how} {rate:8.0f}' for how, rate in rates.items()), flush=True)
+        if arguments.json:
+            with open(arguments.json, 'w') as file:
+                json.dump(result, file, indent=1)
 
 
 if __name__ == '__main__':

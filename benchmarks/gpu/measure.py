@@ -21,7 +21,9 @@ NETWORKS = {
     'swin_tiny': ('swin', 248, []),
     'resnet50': ('resnet', 256, RESNET),
 }
-STEPS = ('stages', 'forward', 'scaling', 'decode')
+STEPS = ('stages', 'forward', 'integer', 'scaling', 'decode')
+# Beside integers the fake quantiser's numerics, and LibTorch's own bfloat16.
+INTEGER_MODELS = 'float,compensated,integer,integer_compensated,bf16'
 
 
 class Failure(Exception):
@@ -69,7 +71,7 @@ class Bench:
         os.makedirs(args.work, exist_ok=True)
         os.makedirs(self.out, exist_ok=True)
         self.file = os.path.join(self.out, 'results.json')
-        self.results = {'machine': {}, 'stages': {}, 'forward': {}, 'scaling': {}, 'decode': {}}
+        self.results = {'machine': {}, **{step: {} for step in STEPS}}
         if os.path.exists(self.file):
             with open(self.file) as file:
                 self.results.update(json.load(file))
@@ -82,14 +84,17 @@ class Bench:
 
     def program(self, name, *arguments, **environment):
         """Its standard output."""
+        folder = 'pipelines' if name == 'run' else 'benchmarks'
+        path = os.path.join(ROOT, f'qwt-{name}' if IN_BUNDLE else f'bazel-bin/{folder}/{name}')
+        return self.execute(name, [path], *arguments, **environment)
+
+    def execute(self, name, command, *arguments, **environment):
         left = self.deadline - time.monotonic()
         if left < 1:
             raise Failure('no time left (--budget)')
-        folder = 'pipelines' if name == 'run' else 'benchmarks'
-        path = os.path.join(ROOT, f'qwt-{name}' if IN_BUNDLE else f'bazel-bin/{folder}/{name}')
         print(f'  {name} {" ".join(arguments)}', file=sys.stderr)
         # A group of its own, so that ranks end with the program that started them.
-        with subprocess.Popen([path, *arguments], cwd=ROOT, env={**os.environ, **environment}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        with subprocess.Popen([*command, *arguments], cwd=ROOT, env={**os.environ, **environment}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                               start_new_session=True) as process:
             try:
                 output, errors = process.communicate(timeout=left)
@@ -167,6 +172,20 @@ class Bench:
                      f'--seconds={self.args.seconds}', f'--json={path}')
         with open(path) as file:
             self.results['forward'][network] = json.load(file)
+
+    def integer(self, network):
+        """The network as integers beside what it competes with: the fake quantiser, LibTorch's bfloat16, and timm's, eager and compiled, at the largest batch."""
+        path = self.path(f'{network}-integer.json')
+        self.program('forward', self.model(network), f'--device={self.args.device}', '--batch=' + ','.join(map(str, self.args.batch)),
+                     f'--models={INTEGER_MODELS}', '--eager', f'--seconds={self.args.seconds}', f'--json={path}')
+        with open(path) as file:
+            entry = self.results['integer'][network] = json.load(file)
+        self.save()
+        timm = self.path(f'{network}-timm.json')
+        script = os.path.join(ROOT, 'benchmarks/gpu/bf16.py')
+        self.execute('bf16.py', [sys.executable, '-B', script], f'--networks={network}', f'--batch={max(self.args.batch)}', '--compile', f'--json={timm}')
+        with open(timm) as file:
+            entry['timm'] = json.load(file)
 
     def scaling(self, network):
         preset, side, _ = NETWORKS[network]

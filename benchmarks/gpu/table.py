@@ -69,6 +69,27 @@ def forward(results):
             yield [network, str(batch), *cells, f'{peak / 1e9:.2f} GB' if peak else '-']
 
 
+def integer(results):
+    for network, entry in results['integer'].items():
+        timm = entry.get('timm', {})
+        for batch in dict.fromkeys(result['batch'] for result in entry['results']):
+            of = {result['model']: result for result in entry['results'] if result['batch'] == batch}
+            beside = timm.get('networks', {}).get(network, {}) if timm.get('batch') == batch else {}
+            ours = of.get('integer_compensated', {})
+
+            def rate(model, of=of):
+                return f"{of[model]['images_per_second']:.0f}" if 'ms' in of.get(model, {}) else 'failed' if 'error' in of.get(model, {}) else '-'
+
+            def times(other, ours=ours):
+                return f"{ours['images_per_second'] / other:.2f}" if other and 'ms' in ours else '-'
+
+            plain = of.get('integer', {})
+            cost = f"{100 * (ours['ms'] / plain['ms'] - 1):.0f} %" if 'ms' in ours and 'ms' in plain else '-'
+            yield [network, str(batch), *map(rate, ('compensated', 'integer', 'integer_eager', 'integer_compensated', 'integer_compensated_eager', 'bf16')),
+                   *(f'{beside[how]:.0f}' if how in beside else '-' for how in ('eager', 'compiled')), times(beside.get('eager')), times(beside.get('compiled')),
+                   cost, f"{100 * plain['peak_share']:.1f} %" if 'peak_share' in plain else '-', f"{ours['peak_bytes'] / 1e9:.2f} GB" if 'peak_bytes' in ours else '-']
+
+
 def scaling(results):
     for network, runs in results['scaling'].items():
         one = by_name(runs['1'])['evaluate']['seconds'] if '1' in runs else None
@@ -93,6 +114,8 @@ def text(results):
     lines = [f"{where}, {machine['cores']} cores, load {machine['load']:.2f}, LibTorch {machine.get('libtorch', '-')}, QwT {machine.get('version', '-')} {machine.get('commit', '')}".rstrip(), '']
     lines += rows(['network', 'GPUs', 'calibrate, s', 'quantize, s', 'fit, s', 'evaluate, s', 'images/s', 'peak memory', 'other predictions', 'scales and solutions apart'], stages(results))
     lines += rows(['network', 'batch', 'float, images/s', 'quantised', 'compensated', 'quantised, times float', 'compensated, times float', 'peak memory'], forward(results))
+    lines += rows(['network', 'batch', 'fake, compensated, images/s', 'integer', 'launched one by one', 'integer, compensated', 'launched one by one', 'LibTorch, bfloat16', 'timm, bfloat16, eager', 'compiled',
+                   'ours, times eager', 'times compiled', 'compensation costs', 'of the peak', 'memory'], integer(results))
     lines += rows(['network', 'GPUs', 'images', 'evaluate, s', 'images/s', 'times one GPU', 'other predictions'], scaling(results))
     lines += rows(['network', 'run', 'stage', 'images', 'seconds', 'waited for decoding', 'for transfer', 'images/s', 'bound by'], decode(results))
     return '\n'.join(lines).rstrip()
