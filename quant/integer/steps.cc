@@ -16,8 +16,15 @@ void Launch(const at::Tensor& x, const Arguments& arguments, void (*on_cpu)(cons
   RunOnStreamOf(x, [&](void* stream) { on_gpu(arguments, stream); });
 }
 
+// Rows of `pitch` bytes for so many codes. What lies between these and the next multiple of 16 is read with them, for
+// weights that are zeros.
+at::Tensor Codes(const at::Tensor& like, int64_t rows, int64_t columns, int64_t pitch) {
+  at::Tensor codes = at::empty({rows, pitch}, like.options().dtype(at::kByte));
+  if (CodePitch(columns) > columns) codes.narrow(1, columns, pitch - columns).zero_();
+  return codes;
+}
 at::Tensor Codes(const at::Tensor& like, int64_t rows, int64_t columns) {
-  return at::empty({rows, CodePitch(columns)}, like.options().dtype(at::kByte));
+  return Codes(like, rows, columns, CodePitch(columns));
 }
 
 RowMap MapOf(const at::Tensor& rows) {
@@ -74,7 +81,7 @@ StepFunction NormQuantizeStep(const Node& norm, const at::Tensor& weight, const 
     arguments.map = MapOf(rows);
     arguments.carrier = carrier;
     const int64_t pitch = carrier.end == 0 ? CodePitch(arguments.columns) : CodePitchWithEnds(arguments.columns);
-    at::Tensor codes = at::empty({arguments.rows, pitch}, x.options().dtype(at::kByte));
+    at::Tensor codes = Codes(x, arguments.rows, arguments.columns, pitch);
     arguments.pitch = pitch;
     if (carrier.end != 0) arguments.ends_offset = CodePitch(arguments.columns);
     arguments.out = codes.mutable_data_ptr<uint8_t>();

@@ -5,9 +5,8 @@
 #include <map>
 
 #include "ATen/TensorOperators.h"
-#include "ATen/ops/constant_pad_nd.h"
+#include "ATen/ops/empty.h"
 #include "ATen/ops/im2col.h"
-#include "ATen/ops/tensor.h"
 #include "absl/strings/str_cat.h"
 #include "gtest/gtest.h"
 #include "models/cost.h"
@@ -109,19 +108,28 @@ ExpectedCodes Expect(const at::Tensor& values, const SiteQuantization& site) {
   return expected;
 }
 
-// The bits behind a row's codes that say which are ends, bool [rows, columns], and there again.
-at::Tensor Powers(at::Device device) { return at::tensor({1, 2, 4, 8, 16, 32, 64, 128}, at::kByte).to(device); }
+// Where the bits are that say which of a row's codes are ends: bytes behind the codes, and in each the bit's value.
+struct EndPlaces {
+  at::Tensor bytes, values;  // int64 and uint8, [columns]
+};
 
-at::Tensor EndsOf(const at::Tensor& made, int64_t columns) {
-  const at::Tensor bytes = made.narrow(1, CodePitch(columns), (columns + 31) / 32 * 4).unsqueeze(-1);
-  return bytes.bitwise_and(Powers(made.device())).ne(0).flatten(1).narrow(1, 0, columns);
+EndPlaces PlacesOf(int64_t columns, at::Device device) {
+  EndPlaces places{at::empty({columns}, at::kLong), at::empty({columns}, at::kByte)};
+  for (int64_t c = 0; c < columns; ++c) {
+    const int64_t word = c / 32, bit = c % 32;
+    places.bytes.mutable_data_ptr<int64_t>()[c] = CodePitch(columns) + word * 4 + bit / 8;
+    places.values.mutable_data_ptr<uint8_t>()[c] = static_cast<uint8_t>(1 << bit % 8);
+  }
+  return {places.bytes.to(device), places.values.to(device)};
 }
 
-void SetEnds(const at::Tensor& made, const at::Tensor& ends) {
-  const int64_t columns = ends.size(1), bytes = (columns + 31) / 32 * 4;
-  const at::Tensor bits = at::constant_pad_nd(ends.to(at::kByte), {0, bytes * 8 - columns});
-  made.narrow(1, CodePitch(columns), bytes)
-      .copy_((bits.view({-1, bytes, 8}) * Powers(made.device())).sum(2, false, at::kByte));
+at::Tensor EndsOf(const at::Tensor& made, const EndPlaces& places) {
+  return made.index_select(1, places.bytes).bitwise_and(places.values).ne(0);
+}
+
+void SetEnds(const at::Tensor& made, const at::Tensor& ends, const EndPlaces& places) {
+  made.narrow(1, CodePitch(ends.size(1)), made.size(1) - CodePitch(ends.size(1))).zero_();
+  made.index_add_(1, places.bytes, ends.to(at::kByte) * places.values);
 }
 
 int64_t Count(const at::Tensor& x) { return x.sum().item<int64_t>(); }
@@ -141,7 +149,7 @@ class Comparison {
       const at::Tensor codes = made.narrow(1, first, expected.codes.size(1));
       Compare(site, expected, rows(OnEdge(fake_.values.at(site), quantization)), left_out, made, codes);
       codes.copy_(expected.codes);
-      if (expected.ends.defined()) SetEnds(made, expected.ends);
+      if (expected.ends.defined()) SetEnds(made, expected.ends, PlacesOf(codes.size(1), made.device()));
       first += codes.size(1);
     }
   }
@@ -166,7 +174,8 @@ class Comparison {
                const at::Tensor& left_out, const at::Tensor& made, const at::Tensor& codes) {
     const at::Tensor apart = (codes.to(at::kInt) - expected.codes.to(at::kInt)).abs();
     at::Tensor differs = apart.ne(0);
-    if (expected.ends.defined()) differs = differs.logical_or(EndsOf(made, codes.size(1)).ne(expected.ends));
+    if (expected.ends.defined())
+      differs = differs.logical_or(EndsOf(made, PlacesOf(codes.size(1), made.device())).ne(expected.ends));
     SiteComparison result{site, differs.numel()};
     if (left_out.defined()) {
       result.left_out = Count(left_out);
