@@ -38,7 +38,7 @@ struct Arguments {
   std::vector<int64_t> batches = {32, 128, 256};
   std::vector<std::string> models = {"float", "quantized", "compensated"};
   double seconds = 2;
-  bool eager = false;
+  bool eager = false, once = false;
 };
 
 // int8 operations a second of the matrix units, without sparsity, by data sheet; the first name that fits.
@@ -93,20 +93,34 @@ absl::StatusOr<Timing> Time(const TensorFunction& forward, const at::Tensor& ima
   return Timing{times[times.size() / 2], static_cast<int>(times.size()), device.is_cpu() ? 0 : PeakBytes(device)};
 }
 
+// The model on these images, on the device.
+struct Subject {
+  std::unique_ptr<Executor> executor;
+  at::Tensor images;  // made last, so that a profile shows where the forward pass begins
+};
+
+absl::StatusOr<Subject> MakeSubject(const std::string& which, const QuantizedModel& model, const TensorMap& parameters,
+                                    at::Device device, int64_t batch) {
+  Subject subject;
+  QWT_ASSIGN_OR_RETURN(subject.executor, MakeExecutor(which, model, parameters, device));
+  const Graph& graph = model.graph;
+  const at::TensorOptions there = at::TensorOptions(device).dtype(which == "bf16" ? at::kBFloat16 : at::kFloat);
+  subject.images = at::rand({batch, graph.channels, graph.height, graph.width}, there);
+  return subject;
+}
+
 // Of one model and batch; an integer model's kernels are launched as a whole or, eager, one by one.
 absl::StatusOr<Timing> Measure(const std::string& which, const QuantizedModel& model, const TensorMap& parameters,
                                at::Device device, int64_t batch, bool eager, double seconds) {
   absl::StatusOr<Timing> timing;
   const Graph& graph = model.graph;
   const absl::Status status = CatchExceptions(which, [&]() -> absl::Status {
-    QWT_ASSIGN_OR_RETURN(const std::unique_ptr<Executor> executor, MakeExecutor(which, model, parameters, device));
-    const at::Tensor images = at::rand({batch, graph.channels, graph.height, graph.width}, at::TensorOptions(device))
-                                  .to(which == "bf16" ? at::kBFloat16 : at::kFloat);
-    RecordedNetwork recorded(&graph, executor.get());
+    QWT_ASSIGN_OR_RETURN(const Subject subject, MakeSubject(which, model, parameters, device, batch));
+    RecordedNetwork recorded(&graph, subject.executor.get());
     const TensorFunction forward = [&](const at::Tensor& x) {
-      return IsInteger(which) && !eager ? recorded.Run(x) : RunGraph(graph, *executor, x);
+      return IsInteger(which) && !eager ? recorded.Run(x) : RunGraph(graph, *subject.executor, x);
     };
-    timing = Time(forward, images, seconds);
+    timing = Time(forward, subject.images, seconds);
     return timing.status();
   });
   if (!status.ok()) return status;
@@ -159,6 +173,16 @@ absl::StatusOr<double> TeraOperations(const Graph& graph) {
   return 2 * macs / 1e12;
 }
 
+// Of the first model and batch one pass, for a profiler.
+absl::StatusOr<bool> RunOnce(const Arguments& arguments, const QuantizedModel& model, const TensorMap& parameters,
+                             at::Device device) {
+  QWT_ASSIGN_OR_RETURN(const Subject subject,
+                       MakeSubject(arguments.models[0], model, parameters, device, arguments.batches[0]));
+  QWT_RETURN_IF_ERROR(RunGraph(model.graph, *subject.executor, subject.images).status());
+  Wait(device);
+  return true;
+}
+
 // Whether all were measured.
 absl::StatusOr<bool> Run(const Arguments& arguments) {
   QWT_ASSIGN_OR_RETURN(const at::Device device, ResolveDevice(arguments.device, 0, 1));
@@ -166,6 +190,7 @@ absl::StatusOr<bool> Run(const Arguments& arguments) {
   UseExactProducts();
   const TensorMap parameters = ToDevice(model.parameters, device);
   const Graph& graph = model.graph;
+  if (arguments.once) return RunOnce(arguments, model, parameters, device);
   Reference reference;
   QWT_ASSIGN_OR_RETURN(reference.tera_operations, TeraOperations(graph));
   reference.peak_tops = PeakTops(DescribeDevice(device));
@@ -208,6 +233,7 @@ int main(int argc, char** argv) {
       ->check(CLI::IsMember({"float", "bf16", "quantized", "compensated", "integer", "integer_compensated"}));
   app.add_option("--seconds", arguments.seconds, "How long each is repeated.")->capture_default_str();
   app.add_flag("--eager", arguments.eager, "Integer models also with their kernels launched one by one.");
+  app.add_flag("--once", arguments.once, "One pass of the first model and batch, for a profiler; nothing is timed.");
   app.add_option("--json", arguments.json, "A file for the same figures.");
   CLI11_PARSE(app, argc, argv);
   const c10::InferenceMode no_gradients;
