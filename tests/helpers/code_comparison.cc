@@ -11,6 +11,7 @@
 #include "gtest/gtest.h"
 #include "models/cost.h"
 #include "models/executor.h"
+#include "quant/integer/kernels/kernels.h"
 #include "quant/integer/product_weights.h"
 #include "quant/integer/program.h"
 #include "quant/quantizer.h"
@@ -116,9 +117,8 @@ struct EndPlaces {
 EndPlaces PlacesOf(int64_t columns, at::Device device) {
   EndPlaces places{at::empty({columns}, at::kLong), at::empty({columns}, at::kByte)};
   for (int64_t c = 0; c < columns; ++c) {
-    const int64_t word = c / 32, bit = c % 32;
-    places.bytes.mutable_data_ptr<int64_t>()[c] = CodePitch(columns) + word * 4 + bit / 8;
-    places.values.mutable_data_ptr<uint8_t>()[c] = static_cast<uint8_t>(1 << bit % 8);
+    places.bytes.mutable_data_ptr<int64_t>()[c] = CodePitch(columns) + EndWord(c) * 4 + EndBit(c) / 8;
+    places.values.mutable_data_ptr<uint8_t>()[c] = static_cast<uint8_t>(1 << EndBit(c) % 8);
   }
   return {places.bytes.to(device), places.values.to(device)};
 }
