@@ -53,7 +53,13 @@ TEST(IntegerExecutorTest, SegmentsAreTheFakeQuantisers) {
                         {"swin_w4a4", "repq_vit", "{weight_bits: 4, activation_bits: 4}"},
                         {"swin_w4a4", "repq_vit", "{weight_bits: 8, activation_bits: 8}"},
                         {"swin_w4a4", "minmax", "{weight_bits: 6, activation_bits: 6}"},
-                        {"resnet_basic_w4a4", "percentile", "{weight_bits: 4, activation_bits: 4}"}}) {
+                        {"resnet_basic_w4a4", "percentile", "{weight_bits: 4, activation_bits: 4}"},
+                        {"resnet_basic_w4a4", "percentile", "{weight_bits: 8, activation_bits: 8}"},
+                        {"resnet_basic_w4a4", "minmax", "{weight_bits: 2, activation_bits: 3}"},
+                        {"resnet_bottleneck_w4a4", "percentile", "{weight_bits: 4, activation_bits: 4}"},
+                        {"resnet_bottleneck_w4a4", "percentile",
+                         "{weight_bits: 4, activation_bits: 4, conv_activation_bits: from_config}"},
+                        {"resnet_bottleneck_w4a4", "mse", "{weight_bits: 6, activation_bits: 6}"}}) {
     ExpectSameSegments(c);
   }
 }
@@ -73,6 +79,26 @@ TEST(IntegerExecutorTest, BlocksOfTokensRunAsIntegersThroughout) {
       EXPECT_EQ(program->products, block ? 5 : 1) << segments[i]->name;
       if (!block) continue;
       EXPECT_EQ(program->steps.size(), 7u) << segments[i]->name;  // and two LayerNorms
+    }
+  }
+}
+
+// Every convolution of a residual network runs as integers, with the BatchNorm, ReLU and sum that follow it; what two
+// convolutions read is quantised once.
+TEST(IntegerExecutorTest, BlocksOfImagesRunAsIntegersThroughout) {
+  for (const char* name : {"resnet_basic_w4a4", "resnet_bottleneck_w4a4"}) {
+    SCOPED_TRACE(name);
+    const GoldenNetwork network = LoadGoldenNetwork(name);
+    const QuantizedModel model = QuantizeGolden(network, "percentile", "{weight_bits: 4, activation_bits: 4}");
+    const auto shapes = *InferShapes(model.graph, 1);
+    const auto segments = model.graph.Segments();
+    for (size_t i = 0; i < segments.size(); ++i) {
+      const auto program = LowerSegment(*segments[i], shapes[i], model.parameters, model.plan, nullptr);
+      ASSERT_TRUE(program.ok()) << program.status();
+      int layers = 0;
+      for (const Node& node : segments[i]->nodes) layers += node.op == Op::kConv2d || node.op == Op::kLinear;
+      EXPECT_EQ(program->products, layers) << segments[i]->name;
+      EXPECT_EQ(program->steps.size(), layers + (i == 0 || i + 1 == segments.size() ? 2 : 1)) << segments[i]->name;
     }
   }
 }

@@ -11,7 +11,7 @@ absl::StatusOr<at::Tensor> IntegerProgram::Run(const at::Tensor& batch) const {
     for (int input : steps[i].inputs) last_uses[input] = static_cast<int>(i);
   }
   std::vector<at::Tensor> held(values);
-  held[0] = batch.contiguous();
+  held[0] = batch;
   for (size_t i = 0; i < steps.size(); ++i) {
     const IntegerStep& step = steps[i];
     std::vector<at::Tensor> inputs;

@@ -3,22 +3,11 @@
 #include "ATen/TensorOperators.h"
 #include "ATen/ops/arange.h"
 #include "ATen/ops/empty.h"
-#include "core/tensor/stream.h"
 #include "models/windows.h"
+#include "quant/integer/step_launch.h"
 
 namespace qwt {
 namespace {
-
-template <typename Arguments>
-void Launch(const at::Tensor& x, const Arguments& arguments, void (*on_cpu)(const Arguments&),
-            void (*on_gpu)(const Arguments&, void*)) {
-  if (x.is_cpu()) return on_cpu(arguments);
-  RunOnStreamOf(x, [&](void* stream) { on_gpu(arguments, stream); });
-}
-
-at::Tensor Codes(const at::Tensor& like, int64_t rows, int64_t columns) {
-  return at::empty({rows, CodePitch(columns)}, like.options().dtype(at::kByte));
-}
 
 RowMap MapOf(const at::Tensor& rows) {
   if (!rows.defined()) return {};

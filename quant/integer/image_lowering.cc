@@ -1,0 +1,228 @@
+#include "quant/integer/image_lowering.h"
+
+#include <algorithm>
+#include <map>
+#include <optional>
+#include <utility>
+
+#include "ATen/TensorOperators.h"
+#include "ATen/ops/rsqrt.h"
+#include "core/base/status.h"
+#include "core/tensor/device.h"
+#include "quant/integer/carrier.h"
+#include "quant/integer/fake_step.h"
+#include "quant/integer/image_steps.h"
+#include "quant/sites.h"
+
+namespace qwt {
+namespace {
+
+bool SameCodes(const Carrier& a, const Carrier& b) { return a.scale == b.scale && a.zero == b.zero && a.top == b.top; }
+
+// By value of the segment.
+std::vector<std::vector<int>> ReadersOf(const Segment& segment) {
+  std::vector<std::vector<int>> readers(segment.nodes.size() + 1);
+  for (size_t i = 0; i < segment.nodes.size(); ++i) {
+    for (int input : segment.nodes[i].inputs) readers[input].push_back(static_cast<int>(i));
+  }
+  return readers;
+}
+
+// A convolution that runs as integers, and the nodes after it that its kernel computes too.
+struct Convolution {
+  int node = -1;
+  ProductWeights weights;  // the BatchNorm's factor and shift among them
+  Carrier input;
+  PixelWindows windows;
+  int64_t channels = 0;
+  int last = -1;      // the last node
+  int residual = -1;  // the value that an addition adds
+  Activation activation = Activation::kNone;
+};
+
+class ImageLowering {
+ public:
+  ImageLowering(const Segment& segment, const SegmentShapes& shapes, const TensorMap& parameters, const QuantPlan& plan,
+                const AddedProduct* added)
+      : segment_(segment),
+        shapes_(shapes),
+        parameters_(parameters),
+        plan_(plan),
+        added_(added),
+        device_(DeviceOf(parameters)),
+        readers_(ReadersOf(segment)),
+        done_(segment.nodes.size()) {
+    program_.result = static_cast<int>(segment.nodes.size());
+    program_.values = program_.result + 1;
+  }
+
+  absl::StatusOr<IntegerProgram> Lower() {
+    for (size_t i = 0; i < segment_.nodes.size(); ++i) {
+      if (!done_[i]) QWT_RETURN_IF_ERROR(Annotate(LowerNode(static_cast<int>(i)), segment_.nodes[i].name));
+    }
+    return std::move(program_);
+  }
+
+ private:
+  const Node& At(int index) const { return segment_.nodes[index]; }
+  // The node's only reader, where it is this op; else -1.
+  int ReaderOf(int index, Op op) const {
+    const std::vector<int>& readers = readers_[index + 1];
+    return readers.size() == 1 && At(readers[0]).op == op ? readers[0] : -1;
+  }
+
+  void Add(int node, std::vector<int> inputs, int output, StepFunction run) {
+    program_.steps.push_back({At(node).name, std::move(inputs), output, std::move(run)});
+  }
+
+  // How the convolution's input is carried; none where it does not run as integers.
+  std::optional<Carrier> CarrierOf(const Node& node) const {
+    if (node.op != Op::kConv2d || node.Attribute("groups") != 1) return std::nullopt;
+    const auto weight = plan_.find(WeightSite(node)), input = plan_.find(InputSites(node)[0]);
+    if (weight == plan_.end() || weight->second.spec.quantizer != "uniform" || input == plan_.end()) {
+      return std::nullopt;
+    }
+    const std::optional<Carrier> carrier = MakeCarrier(input->second);
+    if (!carrier || carrier->end != 0) return std::nullopt;
+    // Beyond the image lies the code of 0.
+    const bool border = carrier->zero >= 0 && carrier->zero <= 255;
+    return border || node.Attribute("padding") == 0 ? carrier : std::nullopt;
+  }
+
+  absl::Status LowerNode(int index) {
+    const Node& node = At(index);
+    if (const std::optional<Carrier> input = CarrierOf(node)) {
+      QWT_ASSIGN_OR_RETURN(Convolution convolution, MakeConvolution(index, *input));
+      LowerConvolution(std::move(convolution));
+      return absl::OkStatus();
+    }
+    if (node.op == Op::kMaxPool) {
+      const auto kernel = static_cast<int64_t>(node.Attribute("kernel"));
+      Add(index, node.inputs, index + 1,
+          MaxPoolStep(WindowsOf(node, kernel, shapes_[node.inputs[0]], shapes_[index + 1])));
+      return absl::OkStatus();
+    }
+    QWT_ASSIGN_OR_RETURN(StepFunction run, FakeStep(node, parameters_, plan_, device_));
+    Add(index, node.inputs, index + 1, std::move(run));
+    return absl::OkStatus();
+  }
+
+  absl::StatusOr<Convolution> MakeConvolution(int index, const Carrier& input) {
+    const Node& node = At(index);
+    const at::Tensor& weight = parameters_.at(node.weight);
+    Convolution convolution;
+    convolution.node = convolution.last = index;
+    convolution.input = input;
+    convolution.channels = weight.size(1);
+    convolution.windows = WindowsOf(node, weight.size(2), shapes_[node.inputs[0]], shapes_[index + 1]);
+    QWT_ASSIGN_OR_RETURN(const ProductWeights weights, MakeProductWeights(node, parameters_, plan_, input));
+    convolution.weights = ByPixel(weights, weight.size(1), weight.size(2));
+    TakeIn(&convolution);
+    return convolution;
+  }
+
+  // What follows: BatchNorm, the addition of a value that is there already, ReLU.
+  void TakeIn(Convolution* convolution) {
+    int& last = convolution->last;
+    if (const int norm = ReaderOf(last, Op::kBatchNorm); norm >= 0) {
+      const Node& node = At(norm);
+      const at::Tensor factor = parameters_.at(node.weight).to(at::kDouble) *
+                                at::rsqrt(parameters_.at(node.variance).to(at::kDouble) + node.Attribute("epsilon"));
+      const at::Tensor shift = parameters_.at(node.bias) - parameters_.at(node.mean) * factor;
+      convolution->weights = Affine(convolution->weights, factor.to(at::kFloat), shift.to(at::kFloat));
+      done_[last = norm] = true;
+    }
+    if (const int add = ReaderOf(last, Op::kAdd); add >= 0) {
+      const int other = At(add).inputs[At(add).inputs[0] == last + 1];
+      if (other != last + 1 && IsMade(other)) {
+        convolution->residual = other;
+        done_[last = add] = true;
+      }
+    }
+    if (const int relu = ReaderOf(last, Op::kRelu); relu >= 0) {
+      convolution->activation = Activation::kRelu;
+      done_[last = relu] = true;
+    }
+  }
+
+  bool IsMade(int value) const {
+    if (value == 0) return true;
+    return std::any_of(program_.steps.begin(), program_.steps.end(),
+                       [&](const IntegerStep& step) { return step.output == value; });
+  }
+
+  // The value as codes: what makes them is added here, or has been.
+  int CodesOf(const Convolution& convolution) {
+    const int value = At(convolution.node).inputs[0];
+    std::vector<std::pair<Carrier, int>>& all = codes_[value];
+    for (const auto& [carrier, codes] : all) {
+      if (SameCodes(carrier, convolution.input)) return codes;
+    }
+    const int codes = program_.values++;
+    Add(convolution.node, {value}, codes, PixelQuantizeStep(convolution.input));
+    all.emplace_back(convolution.input, codes);
+    return codes;
+  }
+
+  // The carrier of all who read the value, where these are convolutions with one.
+  std::optional<Carrier> CarrierOfReaders(int value) const {
+    std::optional<Carrier> carrier;
+    for (int reader : readers_[value]) {
+      const std::optional<Carrier> one = CarrierOf(At(reader));
+      if (!one || (carrier && !SameCodes(*carrier, *one))) return std::nullopt;
+      carrier = one;
+    }
+    return carrier;
+  }
+
+  void LowerConvolution(Convolution convolution) {
+    ++program_.products;
+    const int value = convolution.last + 1;
+    ConvolutionSettings settings;
+    std::vector<int> inputs = {CodesOf(convolution)};
+    const std::optional<Carrier> codes = CarrierOfReaders(value);
+    if (codes && convolution.residual < 0 && convolution.weights.columns > 4) {
+      settings.codes = codes;
+      codes_[value].emplace_back(*codes, value);
+    }
+    if (convolution.residual >= 0) inputs.push_back(convolution.residual);
+    settings.residual = convolution.residual >= 0;
+    settings.weights = std::move(convolution.weights);
+    settings.windows = convolution.windows;
+    settings.channels = convolution.channels;
+    settings.input = convolution.input;
+    settings.activation = convolution.activation;
+    Add(convolution.last, std::move(inputs), value, ConvolutionStep(settings));
+  }
+
+  const Segment& segment_;
+  const SegmentShapes& shapes_;
+  const TensorMap& parameters_;
+  const QuantPlan& plan_;
+  const AddedProduct* added_;
+  const at::Device device_;
+  std::vector<std::vector<int>> readers_;  // by value
+  std::vector<bool> done_;                 // nodes that need no step of their own
+  std::map<int, std::vector<std::pair<Carrier, int>>> codes_;  // by value: how it is carried, and where
+  IntegerProgram program_;
+};
+
+}  // namespace
+
+bool HoldsImages(const Segment& segment) {
+  const std::vector<std::vector<int>> readers = ReadersOf(segment);
+  for (size_t i = 0; i < segment.nodes.size(); ++i) {
+    if (segment.nodes[i].op != Op::kConv2d) continue;
+    const std::vector<int>& of = readers[i + 1];
+    if (of.size() != 1 || segment.nodes[of[0]].op != Op::kFlattenTokens) return true;
+  }
+  return false;
+}
+
+absl::StatusOr<IntegerProgram> LowerImages(const Segment& segment, const SegmentShapes& shapes,
+                                           const TensorMap& parameters, const QuantPlan& plan,
+                                           const AddedProduct* added) {
+  return ImageLowering(segment, shapes, parameters, plan, added).Lower();
+}
+
+}  // namespace qwt
