@@ -1,0 +1,104 @@
+// Convolutions of uint8 carriers with int8 weights as products whose rows are gathered while they are read, on tiles of
+// 128 output positions by 128 channels (product_tile.cuh).
+#include <algorithm>
+
+#include "quant/integer/kernels/convolution_output.cuh"
+#include "quant/integer/kernels/convolution_tile.cuh"
+
+namespace qwt {
+namespace {
+
+// kOutput: codes alone, of ReLU; else all that ValueTile can write.
+template <typename Gather, Output kOutput, bool kRowSums>
+__global__ void __launch_bounds__(kThreads, 2) Convolution(const __grid_constant__ ConvolutionArguments c) {
+  extern __shared__ char shared[];
+  __shared__ int32_t row_sums[kRowSums ? kTile : 1];
+  __shared__ __align__(8) Columns columns;
+  const ProductArguments& p = c.product;
+  char* buffers = shared + (-SharedAddress(shared) & 1023);
+  const uint32_t address = SharedAddress(buffers);
+  const int64_t tiles = (p.columns + kTile - 1) / kTile;
+  const int count = static_cast<int>((p.depth + kDepth - 1) / kDepth);
+  const int64_t first_row = blockIdx.x / tiles * kTile, first_column = blockIdx.x % tiles * kTile;
+  Gather a(c, first_row);
+  const Copier w(p.w, first_column, p.columns, p.w_pitch, static_cast<int>(p.depth));
+  const ValueTile tile{buffers, count};
+  const auto copy = [&](int step) {
+    const uint32_t buffer = address + step % kStages * kStageBytes;
+    if (step < count) {
+      a.Copy(buffer, step);
+      w.Copy(buffer + kOperandBytes, step);
+    } else if (kOutput == Output::kFloat) {
+      tile.CopyResidual(p, step - count, first_row, first_column);
+    }
+    CommitCopies();
+  };
+  for (int step = 0; step < kStages - 1; ++step) copy(step);
+  columns.Load<kOutput>(p, first_column);
+  int32_t acc[64], sum = 0;
+  for (int piece = 0; piece < count; ++piece) {
+    const uint32_t buffer = piece % kStages * kStageBytes;
+    WaitForCopies<kStages - 2>();
+#ifdef QWT_WGMMA
+    FenceForMatrixUnits();
+#endif
+    __syncthreads();  // the piece is there, and the one before it is no longer read
+    MultiplyPiece(address + buffer, piece == 0, acc);
+    copy(piece + kStages - 1);
+    if (kRowSums) sum = WindowSum<Gather::kPadded>(c, buffers + buffer, piece, sum);
+    FinishPiece();
+  }
+  WaitForCopies<0>();
+  if (kRowSums) {
+    sum += __shfl_xor_sync(~0u, sum, 1);
+    if (threadIdx.x % 2 == 0) row_sums[threadIdx.x / 2] = sum;
+  }
+  __syncthreads();
+  if (kOutput == Output::kFloat) {
+    tile.Add<kRowSums>(p, acc, columns, row_sums);
+    __syncthreads();
+    tile.Write(c, first_row, first_column);
+  } else {
+    WriteCodes<kRowSums, false, Activation::kRelu>(p, acc, first_row, first_column, columns, row_sums, buffers);
+  }
+}
+
+template <typename Gather, Output kOutput, bool kRowSums>
+void Launch(const ConvolutionArguments& c, cudaStream_t stream) {
+  const auto kernel = Convolution<Gather, kOutput, kRowSums>;
+  static const cudaError_t allowed =
+      cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kSharedBytes);
+  if (allowed != cudaSuccess) {
+    throw std::runtime_error(std::string("convolution on the GPU: ") + cudaGetErrorString(allowed));
+  }
+  const int64_t blocks = (c.product.rows + kTile - 1) / kTile * ((c.product.columns + kTile - 1) / kTile);
+  kernel<<<static_cast<unsigned>(blocks), kThreads, kSharedBytes, stream>>>(c);
+  CheckLaunch("convolution");
+}
+
+template <typename Gather>
+void Launch(const ConvolutionArguments& c, cudaStream_t stream) {
+  const ProductArguments& p = c.product;
+  const bool codes = p.out == nullptr && p.residual == nullptr && p.addend == nullptr && c.addend_bias == nullptr &&
+                     p.activation == Activation::kRelu;
+  if (p.row_sum_scale != nullptr) {
+    return codes ? Launch<Gather, Output::kCodes, true>(c, stream) : Launch<Gather, Output::kFloat, true>(c, stream);
+  }
+  return codes ? Launch<Gather, Output::kCodes, false>(c, stream) : Launch<Gather, Output::kFloat, false>(c, stream);
+}
+
+}  // namespace
+
+void ConvolutionOnGpu(const ConvolutionArguments& c, void* stream) {
+  const PixelWindows& w = c.windows;
+  if (c.product.rows == 0 || c.product.columns == 0) return;
+  if (std::max(w.images * w.height * w.width, c.product.rows) >= (int64_t{1} << 31)) {
+    throw std::runtime_error("convolution on the GPU: more than 2^31 pixels; take smaller batches");
+  }
+  const auto queue = static_cast<cudaStream_t>(stream);
+  if (c.product.a_pitch == 4) return Launch<NarrowWindowCopier>(c, queue);
+  if (w.kernel == 1 && w.stride == 1 && w.padding == 0) return Launch<PixelCopier>(c, queue);
+  return Launch<WindowCopier>(c, queue);
+}
+
+}  // namespace qwt
