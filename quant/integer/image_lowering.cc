@@ -40,10 +40,16 @@ struct Convolution {
   Activation activation = Activation::kNone;
 };
 
+// Of a block: the values that it makes of which, and what is added to its output.
+struct Block {
+  int input = 0, output = 0;
+  AddedProduct added;
+};
+
 class ImageLowering {
  public:
   ImageLowering(const Segment& segment, const SegmentShapes& shapes, const TensorMap& parameters, const QuantPlan& plan,
-                const AddedProduct* added)
+                const std::vector<Block>& added)
       : segment_(segment),
         shapes_(shapes),
         parameters_(parameters),
@@ -75,17 +81,26 @@ class ImageLowering {
     program_.steps.push_back({At(node).name, std::move(inputs), output, std::move(run)});
   }
 
-  // How the convolution's input is carried; none where it does not run as integers.
-  std::optional<Carrier> CarrierOf(const Node& node) const {
-    if (node.op != Op::kConv2d || node.Attribute("groups") != 1) return std::nullopt;
+  // Of the block whose output the value is; null: there is nothing to add to it.
+  const Block* BlockMaking(int value) const {
+    const auto block = std::find_if(added_.begin(), added_.end(), [&](const Block& b) { return b.output == value; });
+    return block == added_.end() ? nullptr : &*block;
+  }
+
+  // How the layer's input is carried; none where it does not run as integers.
+  std::optional<Carrier> LayerCarrier(const Node& node) const {
     const auto weight = plan_.find(WeightSite(node)), input = plan_.find(InputSites(node)[0]);
     if (weight == plan_.end() || weight->second.spec.quantizer != "uniform" || input == plan_.end()) {
       return std::nullopt;
     }
     const std::optional<Carrier> carrier = MakeCarrier(input->second);
-    if (!carrier || carrier->end != 0) return std::nullopt;
+    return carrier && carrier->end == 0 ? carrier : std::nullopt;
+  }
+  std::optional<Carrier> CarrierOf(const Node& node) const {
+    if (node.op != Op::kConv2d || node.Attribute("groups") != 1) return std::nullopt;
+    const std::optional<Carrier> carrier = LayerCarrier(node);
     // Beyond the image lies the code of 0.
-    const bool border = carrier->zero >= 0 && carrier->zero <= 255;
+    const bool border = carrier && carrier->zero >= 0 && carrier->zero <= 255;
     return border || node.Attribute("padding") == 0 ? carrier : std::nullopt;
   }
 
@@ -96,15 +111,42 @@ class ImageLowering {
       LowerConvolution(std::move(convolution));
       return absl::OkStatus();
     }
+    if (node.op == Op::kLinear && BlockMaking(index + 1) == nullptr) {
+      if (const std::optional<Carrier> input = LayerCarrier(node)) return LowerLinear(index, *input);
+    }
+    StepFunction run;
     if (node.op == Op::kMaxPool) {
       const auto kernel = static_cast<int64_t>(node.Attribute("kernel"));
-      Add(index, node.inputs, index + 1,
-          MaxPoolStep(WindowsOf(node, kernel, shapes_[node.inputs[0]], shapes_[index + 1])));
-      return absl::OkStatus();
+      run = MaxPoolStep(WindowsOf(node, kernel, shapes_[node.inputs[0]], shapes_[index + 1]));
+    } else {
+      QWT_ASSIGN_OR_RETURN(run, FakeStep(node, parameters_, plan_, device_));
     }
-    QWT_ASSIGN_OR_RETURN(StepFunction run, FakeStep(node, parameters_, plan_, device_));
-    Add(index, node.inputs, index + 1, std::move(run));
+    const Block* block = BlockMaking(index + 1);
+    const int output = block == nullptr ? index + 1 : program_.values++;
+    Add(index, node.inputs, output, std::move(run));
+    if (block == nullptr) return absl::OkStatus();
+    const at::Tensor bias = block->added.bias.view({-1, 1, 1});
+    Add(index, {output, LowerAdded(*block)}, index + 1,
+        [bias](const std::vector<at::Tensor>& inputs) { return inputs[0] + inputs[1].to(at::kFloat) + bias; });
     return absl::OkStatus();
+  }
+
+  absl::Status LowerLinear(int index, const Carrier& input) {
+    QWT_ASSIGN_OR_RETURN(const ProductWeights weights, MakeProductWeights(At(index), parameters_, plan_, input));
+    const int codes = program_.values++;
+    Add(index, At(index).inputs, codes, QuantizeStep(input));
+    Add(index, {codes}, index + 1, ProductStep(weights, shapes_[index + 1], at::Tensor()));
+    ++program_.products;
+    return absl::OkStatus();
+  }
+
+  // What is added to the block's output, float16.
+  int LowerAdded(const Block& block) {
+    const std::vector<int64_t>&input = shapes_[block.input], &output = shapes_[block.output];
+    const int64_t stride = (input[2] + output[2] - 1) / output[2];
+    const int value = program_.values++;
+    Add(block.output - 1, {block.input}, value, GroupConvolutionStep(block.added.weight, stride));
+    return value;
   }
 
   absl::StatusOr<Convolution> MakeConvolution(int index, const Carrier& input) {
@@ -121,10 +163,12 @@ class ImageLowering {
     return convolution;
   }
 
-  // What follows: BatchNorm, the addition of a value that is there already, ReLU.
+  // What follows, up to the end of a block to whose output something is added: BatchNorm, the addition of a value that
+  // is there already, ReLU.
   void TakeIn(Convolution* convolution) {
     int& last = convolution->last;
-    if (const int norm = ReaderOf(last, Op::kBatchNorm); norm >= 0) {
+    const auto reader = [&](Op op) { return BlockMaking(last + 1) == nullptr ? ReaderOf(last, op) : -1; };
+    if (const int norm = reader(Op::kBatchNorm); norm >= 0) {
       const Node& node = At(norm);
       const at::Tensor factor = parameters_.at(node.weight).to(at::kDouble) *
                                 at::rsqrt(parameters_.at(node.variance).to(at::kDouble) + node.Attribute("epsilon"));
@@ -132,14 +176,14 @@ class ImageLowering {
       convolution->weights = Affine(convolution->weights, factor.to(at::kFloat), shift.to(at::kFloat));
       done_[last = norm] = true;
     }
-    if (const int add = ReaderOf(last, Op::kAdd); add >= 0) {
+    if (const int add = reader(Op::kAdd); add >= 0) {
       const int other = At(add).inputs[At(add).inputs[0] == last + 1];
       if (other != last + 1 && IsMade(other)) {
         convolution->residual = other;
         done_[last = add] = true;
       }
     }
-    if (const int relu = ReaderOf(last, Op::kRelu); relu >= 0) {
+    if (const int relu = reader(Op::kRelu); relu >= 0) {
       convolution->activation = Activation::kRelu;
       done_[last = relu] = true;
     }
@@ -164,15 +208,29 @@ class ImageLowering {
     return codes;
   }
 
-  // The carrier of all who read the value, where these are convolutions with one.
+  // How the value's first convolution that runs as integers reads it; none: none does.
   std::optional<Carrier> CarrierOfReaders(int value) const {
-    std::optional<Carrier> carrier;
     for (int reader : readers_[value]) {
-      const std::optional<Carrier> one = CarrierOf(At(reader));
-      if (!one || (carrier && !SameCodes(*carrier, *one))) return std::nullopt;
-      carrier = one;
+      if (const std::optional<Carrier> carrier = CarrierOf(At(reader))) return carrier;
     }
-    return carrier;
+    return std::nullopt;
+  }
+
+  // Whether anything reads the value but convolutions as these codes.
+  bool IsReadAsFloats(int value, const std::optional<Carrier>& codes) const {
+    if (!codes || value == program_.result) return true;
+    for (int reader : readers_[value]) {
+      const std::optional<Carrier> carrier = CarrierOf(At(reader));
+      if (!carrier || !SameCodes(*carrier, *codes)) return true;
+    }
+    return std::any_of(added_.begin(), added_.end(), [&](const Block& block) { return block.input == value; });
+  }
+
+  // The block's compensation is of the residual itself, in groups as the kernel takes them.
+  bool MakesAddend(const Convolution& convolution, const Block& block) const {
+    const at::Tensor& weight = block.added.weight;
+    return convolution.residual == block.input && shapes_[block.input] == shapes_[block.output] &&
+           weight.size(1) == kResidualGroup && weight.size(2) == 1 && weight.size(0) % kResidualGroup == 0;
   }
 
   void LowerConvolution(Convolution convolution) {
@@ -180,13 +238,27 @@ class ImageLowering {
     const int value = convolution.last + 1;
     ConvolutionSettings settings;
     std::vector<int> inputs = {CodesOf(convolution)};
-    const std::optional<Carrier> codes = CarrierOfReaders(value);
-    if (codes && convolution.residual < 0 && convolution.weights.columns > 4) {
-      settings.codes = codes;
-      codes_[value].emplace_back(*codes, value);
-    }
-    if (convolution.residual >= 0) inputs.push_back(convolution.residual);
     settings.residual = convolution.residual >= 0;
+    if (settings.residual) inputs.push_back(convolution.residual);
+    if (const Block* block = BlockMaking(value)) {
+      settings.addend_bias = block->added.bias;
+      if (MakesAddend(convolution, *block)) {
+        settings.residual_weight = block->added.weight.view({-1, kResidualGroup}).contiguous();
+      } else {
+        settings.addend = true;
+        inputs.push_back(LowerAdded(*block));
+      }
+    }
+    if (convolution.weights.columns > 4) settings.codes = CarrierOfReaders(value);
+    settings.floats = IsReadAsFloats(value, settings.codes);
+    if (settings.codes) {
+      codes_[value].emplace_back(*settings.codes, settings.floats ? program_.values++ : value);
+      if (settings.floats) {
+        const int memory = codes_[value].back().second;
+        Add(convolution.last, {inputs[0]}, memory, CodeMemoryStep(convolution.windows, convolution.weights.columns));
+        inputs.push_back(memory);
+      }
+    }
     settings.weights = std::move(convolution.weights);
     settings.windows = convolution.windows;
     settings.channels = convolution.channels;
@@ -199,10 +271,10 @@ class ImageLowering {
   const SegmentShapes& shapes_;
   const TensorMap& parameters_;
   const QuantPlan& plan_;
-  const AddedProduct* added_;
+  const std::vector<Block>& added_;
   const at::Device device_;
-  std::vector<std::vector<int>> readers_;  // by value
-  std::vector<bool> done_;                 // nodes that need no step of their own
+  std::vector<std::vector<int>> readers_;                      // by value
+  std::vector<bool> done_;                                     // nodes that need no step of their own
   std::map<int, std::vector<std::pair<Carrier, int>>> codes_;  // by value: how it is carried, and where
   IntegerProgram program_;
 };
@@ -222,7 +294,29 @@ bool HoldsImages(const Segment& segment) {
 absl::StatusOr<IntegerProgram> LowerImages(const Segment& segment, const SegmentShapes& shapes,
                                            const TensorMap& parameters, const QuantPlan& plan,
                                            const AddedProduct* added) {
-  return ImageLowering(segment, shapes, parameters, plan, added).Lower();
+  std::vector<Block> blocks;
+  if (added != nullptr) blocks.push_back({0, static_cast<int>(segment.nodes.size()), *added});
+  return ImageLowering(segment, shapes, parameters, plan, blocks).Lower();
+}
+
+absl::StatusOr<IntegerProgram> LowerImageNetwork(const Graph& graph, const std::vector<SegmentShapes>& shapes,
+                                                 const TensorMap& parameters, const QuantPlan& plan,
+                                                 const AddedProducts& added) {
+  Segment all{graph.name, {}};
+  SegmentShapes all_shapes = {shapes[0][0]};
+  std::vector<Block> blocks;
+  const std::vector<const Segment*> segments = graph.Segments();
+  for (size_t i = 0; i < segments.size(); ++i) {
+    const int first = static_cast<int>(all.nodes.size());  // the value that the segment reads
+    for (Node node : segments[i]->nodes) {
+      for (int& input : node.inputs) input += first;
+      all.nodes.push_back(std::move(node));
+    }
+    all_shapes.insert(all_shapes.end(), shapes[i].begin() + 1, shapes[i].end());
+    const auto product = added.find(segments[i]->name);
+    if (product != added.end()) blocks.push_back({first, static_cast<int>(all.nodes.size()), product->second});
+  }
+  return ImageLowering(all, all_shapes, parameters, plan, blocks).Lower();
 }
 
 }  // namespace qwt

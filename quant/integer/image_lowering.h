@@ -14,4 +14,10 @@ absl::StatusOr<IntegerProgram> LowerImages(const Segment& segment, const Segment
                                            const TensorMap& parameters, const QuantPlan& plan,
                                            const AddedProduct* added);
 
+// All segments of a network of images as one program: what a convolution of the next block reads leaves the last one of
+// this as codes, too.
+absl::StatusOr<IntegerProgram> LowerImageNetwork(const Graph& graph, const std::vector<SegmentShapes>& shapes,
+                                                 const TensorMap& parameters, const QuantPlan& plan,
+                                                 const AddedProducts& added);
+
 }  // namespace qwt

@@ -30,10 +30,17 @@ struct ConvolutionSettings {
   Carrier input;
   bool residual = false, addend = false;  // whether they are among the inputs
   Activation activation = Activation::kNone;
-  at::Tensor addend_bias;        // float32 [C']; undefined: zeros
-  std::optional<Carrier> codes;  // of the output; none: floats
+  at::Tensor addend_bias;      // float32 [C']; undefined: zeros
+  at::Tensor residual_weight;  // float16 [C', kResidualGroup]; undefined: the addend, if any, is an input
+  bool floats = true;
+  std::optional<Carrier> codes;  // of the output; none: no codes
 };
-// Codes[, residual][, float16 addend] -> codes or floats.
+// Codes[, residual][, float16 addend][, memory for codes, where floats are made too] -> floats, or codes alone.
 StepFunction ConvolutionStep(const ConvolutionSettings& settings);
+// The convolution's input -> memory for its output's codes.
+StepFunction CodeMemoryStep(const PixelWindows& windows, int64_t channels);
+
+// x -> what an AddedProduct of images adds, float16.
+StepFunction GroupConvolutionStep(const at::Tensor& weight, int64_t stride);
 
 }  // namespace qwt

@@ -8,12 +8,15 @@
 namespace qwt {
 namespace {
 
-// kOutput: codes alone, of ReLU; else all that ValueTile can write.
-template <typename Gather, Output kOutput, bool kRowSums>
+// kCodes: codes alone, of ReLU; kValues: all that ValueTile can write; kProducts: with an addend made of the residual.
+enum class Results { kCodes, kValues, kProducts };
+
+template <typename Gather, Results kResults, bool kRowSums>
 __global__ void __launch_bounds__(kThreads, 2) Convolution(const __grid_constant__ ConvolutionArguments c) {
   extern __shared__ char shared[];
   __shared__ int32_t row_sums[kRowSums ? kTile : 1];
   __shared__ __align__(8) Columns columns;
+  constexpr Output kOutput = kResults == Results::kCodes ? Output::kCodes : Output::kFloat;
   const ProductArguments& p = c.product;
   char* buffers = shared + (-SharedAddress(shared) & 1023);
   const uint32_t address = SharedAddress(buffers);
@@ -28,7 +31,7 @@ __global__ void __launch_bounds__(kThreads, 2) Convolution(const __grid_constant
     if (step < count) {
       a.Copy(buffer, step);
       w.Copy(buffer + kOperandBytes, step);
-    } else if (kOutput == Output::kFloat) {
+    } else if (kResults != Results::kCodes) {
       tile.CopyResidual(p, step - count, first_row, first_column);
     }
     CommitCopies();
@@ -48,24 +51,35 @@ __global__ void __launch_bounds__(kThreads, 2) Convolution(const __grid_constant
     if (kRowSums) sum = WindowSum<Gather::kPadded>(c, buffers + buffer, piece, sum);
     FinishPiece();
   }
+  // Where the last piece was, when all have multiplied it, comes what makes the addend.
+  const uint32_t last = (count - 1) % kStages * kStageBytes;
+  if (kResults == Results::kProducts) {
+    __syncthreads();
+    Copier(c.residual_weight, first_column, p.columns, kDepth, kDepth).Copy(address + last, 0);
+    CommitCopies();
+  }
   WaitForCopies<0>();
   if (kRowSums) {
     sum += __shfl_xor_sync(~0u, sum, 1);
     if (threadIdx.x % 2 == 0) row_sums[threadIdx.x / 2] = sum;
   }
   __syncthreads();
-  if (kOutput == Output::kFloat) {
-    tile.Add<kRowSums>(p, acc, columns, row_sums);
-    __syncthreads();
-    tile.Write(c, first_row, first_column);
-  } else {
+  if (kResults == Results::kCodes) {
     WriteCodes<kRowSums, false, Activation::kRelu>(p, acc, first_row, first_column, columns, row_sums, buffers);
+    return;
   }
+  if (kResults == Results::kProducts) {
+    tile.AddProduct<kRowSums>(p, acc, columns, row_sums, address + last);
+  } else {
+    tile.Add<kRowSums>(p, acc, columns, row_sums);
+  }
+  __syncthreads();
+  tile.Write(c, first_row, first_column);
 }
 
-template <typename Gather, Output kOutput, bool kRowSums>
+template <typename Gather, Results kResults, bool kRowSums>
 void Launch(const ConvolutionArguments& c, cudaStream_t stream) {
-  const auto kernel = Convolution<Gather, kOutput, kRowSums>;
+  const auto kernel = Convolution<Gather, kResults, kRowSums>;
   static const cudaError_t allowed =
       cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kSharedBytes);
   if (allowed != cudaSuccess) {
@@ -76,15 +90,19 @@ void Launch(const ConvolutionArguments& c, cudaStream_t stream) {
   CheckLaunch("convolution");
 }
 
+template <typename Gather, Results kResults>
+void Launch(const ConvolutionArguments& c, cudaStream_t stream) {
+  if (c.product.row_sum_scale != nullptr) return Launch<Gather, kResults, true>(c, stream);
+  return Launch<Gather, kResults, false>(c, stream);
+}
+
 template <typename Gather>
 void Launch(const ConvolutionArguments& c, cudaStream_t stream) {
   const ProductArguments& p = c.product;
-  const bool codes = p.out == nullptr && p.residual == nullptr && p.addend == nullptr && c.addend_bias == nullptr &&
-                     p.activation == Activation::kRelu;
-  if (p.row_sum_scale != nullptr) {
-    return codes ? Launch<Gather, Output::kCodes, true>(c, stream) : Launch<Gather, Output::kFloat, true>(c, stream);
-  }
-  return codes ? Launch<Gather, Output::kCodes, false>(c, stream) : Launch<Gather, Output::kFloat, false>(c, stream);
+  if (c.residual_weight != nullptr) return Launch<Gather, Results::kProducts>(c, stream);
+  const bool more = p.out != nullptr || p.residual != nullptr || p.addend != nullptr || c.addend_bias != nullptr;
+  if (more || p.activation != Activation::kRelu) return Launch<Gather, Results::kValues>(c, stream);
+  return Launch<Gather, Results::kCodes>(c, stream);
 }
 
 }  // namespace
@@ -94,6 +112,9 @@ void ConvolutionOnGpu(const ConvolutionArguments& c, void* stream) {
   if (c.product.rows == 0 || c.product.columns == 0) return;
   if (std::max(w.images * w.height * w.width, c.product.rows) >= (int64_t{1} << 31)) {
     throw std::runtime_error("convolution on the GPU: more than 2^31 pixels; take smaller batches");
+  }
+  if (c.residual_weight != nullptr && (c.product.residual == nullptr || c.product.columns % kResidualGroup != 0)) {
+    throw std::runtime_error("convolution on the GPU: an addend of the residual needs one, of whole groups of channels");
   }
   const auto queue = static_cast<cudaStream_t>(stream);
   if (c.product.a_pitch == 4) return Launch<NarrowWindowCopier>(c, queue);

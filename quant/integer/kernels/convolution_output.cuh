@@ -7,6 +7,19 @@
 namespace qwt {
 namespace {
 
+// d [16 x 8] += a · b', float16 [16 x 16] by [8 x 16]: a's left half and right half, each of two rows.
+__device__ __forceinline__ void MultiplyHalves(float (&d)[4], const uint32_t (&left)[2], const uint32_t (&right)[2],
+                                               uint32_t b0, uint32_t b1) {
+  asm volatile(
+      "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
+      "{%0, %1, %2, %3};"
+      : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+      : "r"(left[0]), "r"(left[1]), "r"(right[0]), "r"(right[1]), "r"(b0), "r"(b1));
+}
+__device__ __forceinline__ float2 InHalves(float x, float y) {
+  return __half22float2(__float22half2_rn(make_float2(x, y)));
+}
+
 // The tile's 128 x 128 values in the buffers of pieces that are no longer read: as if its two halves of 64 rows were
 // the pieces after the last, the residual comes there while products are still made.
 struct ValueTile {
@@ -49,19 +62,50 @@ struct ValueTile {
   template <bool kRowSums>
   __device__ __forceinline__ void Add(const ProductArguments& p, const int32_t (&acc)[64], const Columns& constants,
                                       const int32_t* row_sums) const {
-    const Layout layout;
-    const bool residual = p.residual != nullptr, relu = p.activation == Activation::kRelu;
 #pragma unroll
     for (int j = 0; j < Layout::kColumns; ++j) {
-      const int column = layout.Column(j);
-      const ColumnPair<kRowSums, false> columns(constants, column);
 #pragma unroll
-      for (int r = 0; r < Layout::kRows; ++r) {
-        float2 v = columns.Values(acc + Layout::Index(r, j), row_sums, layout.Row(r));
-        auto* at = reinterpret_cast<float2*>(At(layout.Row(r), column));
-        if (residual) v = make_float2(v.x + at->x, v.y + at->y);
-        if (relu) v = make_float2(fmaxf(v.x, 0.0f), fmaxf(v.y, 0.0f));
-        *at = v;
+      for (int r = 0; r < Layout::kRows; ++r) AddPair<kRowSums>(p, acc, constants, row_sums, r, j, {0, 0});
+    }
+  }
+
+  // The same, and the addend that residual_weight makes of the residual. weight: float16 [128, 64] in shared memory, as
+  // pieces of operands lie there. A thread's residuals of 64 columns are, rounded, its part of the matrix unit's left
+  // operand.
+  template <bool kRowSums>
+  __device__ __forceinline__ void AddProduct(const ProductArguments& p, const int32_t (&acc)[64],
+                                             const Columns& constants, const int32_t* row_sums, uint32_t weight) const {
+    constexpr int kPairs = kResidualGroup / 8;  // of neighbouring columns that a thread has of a group's row
+    const Layout layout;
+    const int lane = threadIdx.x % 32;
+#pragma unroll
+    for (int r = 0; r < Layout::kRows; r += 2) {
+#pragma unroll
+      for (int first = 0; first < Layout::kColumns; first += kPairs) {
+        uint32_t a[kPairs][2];
+#pragma unroll
+        for (int j = 0; j < kPairs; ++j) {
+          a[j][0] = Rounded(layout.Row(r), layout.Column(first + j));
+          a[j][1] = Rounded(layout.Row(r + 1), layout.Column(first + j));
+        }
+        const int column = layout.Column(first) - lane % 4 * 2;
+#pragma unroll
+        for (int j = 0; j < kPairs; j += 2) {
+          float sums[2][4] = {};
+          const int row = column + j * 8 + lane / 16 * 8 + lane % 8;
+#pragma unroll
+          for (int k = 0; k < kResidualGroup / 16; ++k) {
+            uint32_t b[4];
+            LoadMatrices(b, weight + row * kDepth + (((k * 2 + lane / 8 % 2) ^ (row & 7)) << 4));
+            MultiplyHalves(sums[0], a[2 * k], a[2 * k + 1], b[0], b[1]);
+            MultiplyHalves(sums[1], a[2 * k], a[2 * k + 1], b[2], b[3]);
+          }
+#pragma unroll
+          for (int i = 0; i < 2; ++i) {
+            AddPair<kRowSums>(p, acc, constants, row_sums, r, first + j + i, InHalves(sums[i][0], sums[i][1]));
+            AddPair<kRowSums>(p, acc, constants, row_sums, r + 1, first + j + i, InHalves(sums[i][2], sums[i][3]));
+          }
+        }
       }
     }
   }
@@ -81,6 +125,24 @@ struct ValueTile {
   }
 
  private:
+  // Of the thread's pair j of neighbouring columns in its row r.
+  template <bool kRowSums>
+  __device__ __forceinline__ void AddPair(const ProductArguments& p, const int32_t (&acc)[64], const Columns& constants,
+                                          const int32_t* row_sums, int r, int j, float2 addend) const {
+    const Layout layout;
+    const int row = layout.Row(r), column = layout.Column(j);
+    float2 v = ColumnPair<kRowSums, false>(constants, column).Values(acc + Layout::Index(r, j), row_sums, row);
+    auto* at = reinterpret_cast<float2*>(At(row, column));
+    if (p.residual != nullptr) v = make_float2(v.x + at->x, v.y + at->y);
+    if (p.activation == Activation::kRelu) v = make_float2(fmaxf(v.x, 0.0f), fmaxf(v.y, 0.0f));
+    *at = make_float2(v.x + addend.x, v.y + addend.y);
+  }
+  // A pair of values in float16.
+  __device__ __forceinline__ uint32_t Rounded(int row, int column) const {
+    const __half2 pair = __float22half2_rn(*reinterpret_cast<const float2*>(At(row, column)));
+    return *reinterpret_cast<const uint32_t*>(&pair);
+  }
+
   // A warp a row: 16 bytes a lane.
   __device__ __forceinline__ void WriteQuads(const ConvolutionArguments& c, int64_t first_row,
                                              int64_t first_column) const {

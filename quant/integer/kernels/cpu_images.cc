@@ -24,9 +24,17 @@ void VisitWindow(const PixelWindows& w, int64_t m, Visit visit) {
   }
 }
 
-float ResidualAt(const ProductArguments& p, int64_t at) { return p.residual == nullptr ? 0.0f : p.residual[at]; }
-float AddendAt(const ProductArguments& p, int64_t at) {
-  return p.addend == nullptr ? 0.0f : static_cast<float>(static_cast<const c10::Half*>(p.addend)[at]);
+// Of output n at position m.
+float Addend(const ConvolutionArguments& a, int64_t m, int64_t n) {
+  const ProductArguments& p = a.product;
+  const int64_t at = m * p.columns + n;
+  if (p.addend != nullptr) return static_cast<const c10::Half*>(p.addend)[at];
+  if (a.residual_weight == nullptr) return 0;
+  const float* residual = p.residual + at - n % kResidualGroup;
+  const auto* weight = static_cast<const c10::Half*>(a.residual_weight) + n * kResidualGroup;
+  float sum = 0;
+  for (int64_t k = 0; k < kResidualGroup; ++k) sum += static_cast<float>(c10::Half(residual[k])) * weight[k];
+  return c10::Half(sum);
 }
 
 }  // namespace
@@ -67,7 +75,8 @@ void ConvolutionOnCpu(const ConvolutionArguments& a) {
       float v = static_cast<float>(Dot(row.data(), p.w + n * p.w_pitch, p.depth)) * p.scale[n] + p.bias[n];
       if (p.row_sum_scale != nullptr) v += static_cast<float>(row_sum) * p.row_sum_scale[n];
       const int64_t at = m * p.columns + n;
-      float y = Activate(v + ResidualAt(p, at), p.activation) + AddendAt(p, at);
+      if (p.residual != nullptr) v += p.residual[at];
+      float y = Activate(v, p.activation) + Addend(a, m, n);
       if (a.addend_bias != nullptr) y += a.addend_bias[n];
       if (p.out != nullptr) p.out[at] = y;
       if (p.codes != nullptr) p.codes[m * p.code_pitch + n] = CarrierOf(y, p.carriers[0]);

@@ -150,14 +150,19 @@ inline int64_t KernelLineBytes(int64_t kernel, int64_t pitch) { return (kernel *
 // is by (y, x, channel) of the kernel, each line of it KernelLineBytes long, in all product.depth = product.w_pitch.
 //   y = activation(v + residual) + addend + addend_bias,
 // v as in ProductArguments, without ends, maps and groups. product.out, where it is not null, holds y, product.codes,
-// where it is not null, y's carriers by carriers[0]: both may be wanted. Codes alone take neither residual nor addend.
+// where it is not null, y's carriers by carriers[0]: both may be wanted.
+//
+// Where residual_weight is given, the addend is made of the residual, in groups of kResidualGroup channels: of output n
+// Σ_k residual[m, n - n % kResidualGroup + k] · residual_weight[n, k], factors and sum rounded to float16.
 struct ConvolutionArguments {
   ProductArguments product;  // a_pitch: PixelPitch(channels)
   PixelWindows windows;
   int64_t channels = 0;
-  const uint8_t* border = nullptr;     // 16 bytes: what lies beyond the image, the code of 0 in each channel
-  const float* addend_bias = nullptr;  // [N]; null: zeros
+  const uint8_t* border = nullptr;        // 16 bytes: what lies beyond the image, the code of 0 in each channel
+  const float* addend_bias = nullptr;     // [N]; null: zeros
+  const void* residual_weight = nullptr;  // float16 [N, kResidualGroup]; null, or product.addend is
 };
+inline constexpr int64_t kResidualGroup = 64;
 
 // What AttentionOnGpu takes: more tokens or wider heads it does not.
 inline constexpr int64_t kMostAttentionTokens = 256, kMostHeadWidth = 64;
