@@ -49,9 +49,8 @@ TensorMap RandomParameters(const Graph& graph) {
 
 QuantizedModel SmallModel(bool bottleneck) {
   const Graph graph = SmallGraph(bottleneck);
-  const QuantizedNetwork network =
-      QuantizeNetwork(*MakeMethod("percentile", "{weight_bits: 4, activation_bits: 4}"), graph,
-                      RandomParameters(graph), {Random({4, 3, 32, 32}, 99)});
+  const QuantizedNetwork network = QuantizeNetwork(*MakeMethod("percentile", "{weight_bits: 4, activation_bits: 4}"),
+                                                   graph, RandomParameters(graph), {Random({4, 3, 32, 32}, 99)});
   QuantizedModel model;
   model.graph = network.graph;
   model.parameters = network.parameters;
@@ -154,9 +153,7 @@ TEST(ImageLoweringTest, OtherConvolutionsRunAsFloats) {
   QuantizedModel model = SmallModel(false);
   const auto shapes = *InferShapes(model.graph, 1);
   Segment& block = model.graph.blocks[0];
-  const auto products = [&] {
-    return LowerSegment(block, shapes[1], model.parameters, model.plan, nullptr)->products;
-  };
+  const auto products = [&] { return LowerSegment(block, shapes[1], model.parameters, model.plan, nullptr)->products; };
   EXPECT_EQ(products(), 2);
   model.plan.at("layer1.0.conv1.input").zero_point.fill_(-1);
   EXPECT_EQ(products(), 1);

@@ -34,7 +34,7 @@ struct IntegerProgram {
 };
 
 // shapes: of the segment's values for one image. Runs where the parameters lie. What cannot run as integers (a site of
-// several scales, a convolution but of patches, an attention of too many tokens) runs in the fake quantiser's numerics.
+// several scales, a convolution in groups, an attention of too many tokens) runs in the fake quantiser's numerics.
 // added: may be null; on GPUs alone.
 absl::StatusOr<IntegerProgram> LowerSegment(const Segment& segment, const SegmentShapes& shapes,
                                             const TensorMap& parameters, const QuantPlan& plan,

@@ -11,35 +11,29 @@ namespace {
 // kCodes: codes alone, of ReLU; kValues: all that ValueTile can write; kProducts: with an addend made of the residual.
 enum class Results { kCodes, kValues, kProducts };
 
+// The tile's products, while on their way columns' constants and the residual come too. Returns half a row's sum.
 template <typename Gather, Results kResults, bool kRowSums>
-__global__ void __launch_bounds__(kThreads, 2) Convolution(const __grid_constant__ ConvolutionArguments c) {
-  extern __shared__ char shared[];
-  __shared__ int32_t row_sums[kRowSums ? kTile : 1];
-  __shared__ __align__(8) Columns columns;
-  constexpr Output kOutput = kResults == Results::kCodes ? Output::kCodes : Output::kFloat;
+__device__ __forceinline__ int32_t MultiplyPieces(const ConvolutionArguments& c, const ValueTile& tile,
+                                                  int64_t first_row, int64_t first_column, Columns* columns,
+                                                  int32_t (&acc)[64]) {
   const ProductArguments& p = c.product;
-  char* buffers = shared + (-SharedAddress(shared) & 1023);
-  const uint32_t address = SharedAddress(buffers);
-  const int64_t tiles = (p.columns + kTile - 1) / kTile;
-  const int count = static_cast<int>((p.depth + kDepth - 1) / kDepth);
-  const int64_t first_row = blockIdx.x / tiles * kTile, first_column = blockIdx.x % tiles * kTile;
+  const uint32_t address = SharedAddress(tile.buffers);
   Gather a(c, first_row);
   const Copier w(p.w, first_column, p.columns, p.w_pitch, static_cast<int>(p.depth));
-  const ValueTile tile{buffers, count};
   const auto copy = [&](int step) {
     const uint32_t buffer = address + step % kStages * kStageBytes;
-    if (step < count) {
+    if (step < tile.count) {
       a.Copy(buffer, step);
       w.Copy(buffer + kOperandBytes, step);
     } else if (kResults != Results::kCodes) {
-      tile.CopyResidual(p, step - count, first_row, first_column);
+      tile.CopyResidual(p, step - tile.count, first_row, first_column);
     }
     CommitCopies();
   };
   for (int step = 0; step < kStages - 1; ++step) copy(step);
-  columns.Load<kOutput>(p, first_column);
-  int32_t acc[64], sum = 0;
-  for (int piece = 0; piece < count; ++piece) {
+  columns->Load<kResults == Results::kCodes ? Output::kCodes : Output::kFloat>(p, first_column);
+  int32_t sum = 0;
+  for (int piece = 0; piece < tile.count; ++piece) {
     const uint32_t buffer = piece % kStages * kStageBytes;
     WaitForCopies<kStages - 2>();
 #ifdef QWT_WGMMA
@@ -48,14 +42,28 @@ __global__ void __launch_bounds__(kThreads, 2) Convolution(const __grid_constant
     __syncthreads();  // the piece is there, and the one before it is no longer read
     MultiplyPiece(address + buffer, piece == 0, acc);
     copy(piece + kStages - 1);
-    if (kRowSums) sum = WindowSum<Gather::kPadded>(c, buffers + buffer, piece, sum);
+    if (kRowSums) sum = WindowSum<Gather::kPadded>(c, tile.buffers + buffer, piece, sum);
     FinishPiece();
   }
+  return sum;
+}
+
+template <typename Gather, Results kResults, bool kRowSums>
+__global__ void __launch_bounds__(kThreads, 2) Convolution(const __grid_constant__ ConvolutionArguments c) {
+  extern __shared__ char shared[];
+  __shared__ int32_t row_sums[kRowSums ? kTile : 1];
+  __shared__ __align__(8) Columns columns;
+  const ProductArguments& p = c.product;
+  const int64_t tiles = (p.columns + kTile - 1) / kTile;
+  const int64_t first_row = blockIdx.x / tiles * kTile, first_column = blockIdx.x % tiles * kTile;
+  const ValueTile tile{shared + (-SharedAddress(shared) & 1023), static_cast<int>((p.depth + kDepth - 1) / kDepth)};
+  int32_t acc[64];
+  int32_t sum = MultiplyPieces<Gather, kResults, kRowSums>(c, tile, first_row, first_column, &columns, acc);
   // Where the last piece was, when all have multiplied it, comes what makes the addend.
-  const uint32_t last = (count - 1) % kStages * kStageBytes;
+  const uint32_t last = SharedAddress(tile.buffers) + (tile.count - 1) % kStages * kStageBytes;
   if (kResults == Results::kProducts) {
     __syncthreads();
-    Copier(c.residual_weight, first_column, p.columns, kDepth, kDepth).Copy(address + last, 0);
+    Copier(c.residual_weight, first_column, p.columns, kDepth, kDepth).Copy(last, 0);
     CommitCopies();
   }
   WaitForCopies<0>();
@@ -65,11 +73,11 @@ __global__ void __launch_bounds__(kThreads, 2) Convolution(const __grid_constant
   }
   __syncthreads();
   if (kResults == Results::kCodes) {
-    WriteCodes<kRowSums, false, Activation::kRelu>(p, acc, first_row, first_column, columns, row_sums, buffers);
+    WriteCodes<kRowSums, false, Activation::kRelu>(p, acc, first_row, first_column, columns, row_sums, tile.buffers);
     return;
   }
   if (kResults == Results::kProducts) {
-    tile.AddProduct<kRowSums>(p, acc, columns, row_sums, address + last);
+    tile.AddProduct<kRowSums>(p, acc, columns, row_sums, last);
   } else {
     tile.Add<kRowSums>(p, acc, columns, row_sums);
   }
