@@ -2,74 +2,19 @@
 #include "quant/integer/image_lowering.h"
 
 #include <algorithm>
-#include <cmath>
 #include <map>
 
-#include "ATen/CPUGeneratorImpl.h"
 #include "ATen/TensorOperators.h"
 #include "ATen/ops/conv2d.h"
-#include "ATen/ops/randn.h"
 #include "gtest/gtest.h"
-#include "models/resnet/resnet.h"
 #include "quant/integer/integer_executor.h"
 #include "quant/integer/kernels/kernels.h"
 #include "tests/helpers/golden_model.h"
 #include "tests/helpers/golden_network.h"
-#include "tests/helpers/quant_method.h"
+#include "tests/helpers/residual_network.h"
 
 namespace qwt {
 namespace {
-
-at::Tensor Random(at::IntArrayRef shape, uint64_t seed) {
-  return at::randn(shape, at::detail::createCPUGenerator(seed), at::TensorOptions(at::kFloat));
-}
-
-// Two blocks of 64 channels that keep the image's size, and two of 128 of which the first halves it.
-Graph SmallGraph(bool bottleneck) {
-  ResnetConfig config;
-  config.image = 32;
-  config.width = bottleneck ? 16 : 64;
-  config.blocks = {2, 2};
-  config.classes = 10;
-  config.bottleneck = bottleneck;
-  return BuildResnet("small", config);
-}
-
-TensorMap RandomParameters(const Graph& graph) {
-  TensorMap parameters;
-  uint64_t seed = 1;
-  for (const ParameterSpec& spec : graph.parameters) {
-    at::Tensor x = Random(spec.shape, seed++);
-    if (spec.shape.size() == 4) x = x / std::sqrt(static_cast<double>(x[0].numel()));
-    const bool variance = spec.name.find("running_var") != std::string::npos;
-    parameters[spec.name] = variance ? x.abs() + 0.5 : x;
-  }
-  return parameters;
-}
-
-QuantizedModel SmallModel(bool bottleneck) {
-  const Graph graph = SmallGraph(bottleneck);
-  const QuantizedNetwork network = QuantizeNetwork(*MakeMethod("percentile", "{weight_bits: 4, activation_bits: 4}"),
-                                                   graph, RandomParameters(graph), {Random({4, 3, 32, 32}, 99)});
-  QuantizedModel model;
-  model.graph = network.graph;
-  model.parameters = network.parameters;
-  model.plan = network.plan;
-  return model;
-}
-
-// A group convolution for each block; for the third one of kernel 3.
-AddedProducts RandomAdded(const QuantizedModel& model) {
-  const auto shapes = *InferShapes(model.graph, 1);
-  AddedProducts added;
-  for (size_t i = 0; i < model.graph.blocks.size(); ++i) {
-    const std::vector<int64_t>&input = shapes[i + 1].front(), &output = shapes[i + 1].back();
-    const int64_t each = std::min<int64_t>(kResidualGroup, input[1]), kernel = i == 2 ? 3 : 1;
-    added[model.graph.blocks[i].name] = {(Random({output[1], each, kernel, kernel}, i) / 16).to(at::kHalf),
-                                         Random({output[1]}, i + 7)};
-  }
-  return added;
-}
 
 at::Tensor AddTo(const at::Tensor& y, const AddedProduct& added, const at::Tensor& x) {
   const int64_t groups = x.size(1) / added.weight.size(1), padding = added.weight.size(2) / 2;
@@ -82,12 +27,12 @@ at::Tensor AddTo(const at::Tensor& y, const AddedProduct& added, const at::Tenso
 TEST(ImageLoweringTest, GroupConvolutionsAreAddedInTheLastStep) {
   for (const bool bottleneck : {false, true}) {
     SCOPED_TRACE(bottleneck ? "bottleneck" : "basic");
-    const QuantizedModel model = SmallModel(bottleneck);
-    const AddedProducts added = RandomAdded(model);
+    const QuantizedModel model = SmallResidualNetwork(bottleneck);
+    const AddedProducts added = RandomGroupConvolutions(model);
     const auto plain = *MakeIntegerExecutor(model.graph, model.parameters, model.plan);
     const auto with = *MakeIntegerExecutor(model.graph, model.parameters, model.plan, added);
     const auto shapes = *InferShapes(model.graph, 1);
-    at::Tensor x = *plain->Run(model.graph.stem, Random({3, 3, 32, 32}, 5));
+    at::Tensor x = *plain->Run(model.graph.stem, RandomValues({3, 3, 32, 32}, 5));
     for (size_t i = 0; i < model.graph.blocks.size(); ++i) {
       const Segment& block = model.graph.blocks[i];
       SCOPED_TRACE(block.name);
@@ -111,10 +56,10 @@ TEST(ImageLoweringTest, GroupConvolutionsAreAddedInTheLastStep) {
 TEST(ImageLoweringTest, WholeNetworksAreTheirSegments) {
   for (const bool bottleneck : {false, true}) {
     SCOPED_TRACE(bottleneck ? "bottleneck" : "basic");
-    const QuantizedModel model = SmallModel(bottleneck);
-    const at::Tensor images = Random({3, 3, 32, 32}, 5);
+    const QuantizedModel model = SmallResidualNetwork(bottleneck);
+    const at::Tensor images = RandomValues({3, 3, 32, 32}, 5);
     const std::vector<SegmentShapes> shapes = *InferShapes(model.graph, 1);
-    for (const AddedProducts& added : {AddedProducts(), RandomAdded(model)}) {
+    for (const AddedProducts& added : {AddedProducts(), RandomGroupConvolutions(model)}) {
       SCOPED_TRACE(added.size());
       const auto executor = *MakeIntegerExecutor(model.graph, model.parameters, model.plan, added);
       at::Tensor expected = images;
@@ -150,7 +95,7 @@ TEST(ImageLoweringTest, GoldenNetworksAreTheirSegments) {
 
 // A convolution in groups, and one whose input's codes do not hold 0, run as the fake quantiser does it.
 TEST(ImageLoweringTest, OtherConvolutionsRunAsFloats) {
-  QuantizedModel model = SmallModel(false);
+  QuantizedModel model = SmallResidualNetwork(false);
   const auto shapes = *InferShapes(model.graph, 1);
   Segment& block = model.graph.blocks[0];
   const auto products = [&] { return LowerSegment(block, shapes[1], model.parameters, model.plan, nullptr)->products; };

@@ -10,11 +10,15 @@
 #include "ATen/ops/randn.h"
 #include "ATen/ops/zeros.h"
 #include "absl/strings/str_cat.h"
+#include "core/tensor/device.h"
 #include "core/tensor/stream.h"
 #include "gmock/gmock.h"
+#include "models/executor.h"
 #include "quant/integer/image_steps.h"
+#include "quant/integer/integer_executor.h"
 #include "quant/integer/kernels/kernels.h"
 #include "tests/gpu/gpu.h"
+#include "tests/helpers/residual_network.h"
 
 namespace qwt {
 namespace {
@@ -204,6 +208,38 @@ TEST_F(ConvolutionGpuTest, QuantisationAndPoolingAreThePlainLoops) {
       EXPECT_LE((found.to(at::kInt) - codes.to(at::kInt)).abs().sum().item<int64_t>(), codes.numel() / 1000);
       EXPECT_TRUE(pool({there}).cpu().equal(pooled));
     }
+  }
+}
+
+// Each segment against the plain loops on the same input, and the whole to the last bit against its segments.
+TEST_F(ConvolutionGpuTest, CompensatedNetworksAreThePlainLoops) {
+  for (const bool bottleneck : {false, true}) {
+    SCOPED_TRACE(bottleneck ? "bottleneck" : "basic");
+    const QuantizedModel model = SmallResidualNetwork(bottleneck);
+    const AddedProducts added = RandomGroupConvolutions(model);
+    AddedProducts there;
+    for (const auto& [block, product] : added) there[block] = {product.weight.to(gpu_), product.bias.to(gpu_)};
+    const auto on_cpu = *MakeIntegerExecutor(model.graph, model.parameters, model.plan, added);
+    const auto on_gpu = MakeIntegerExecutor(model.graph, ToDevice(model.parameters, gpu_), model.plan, there);
+    ASSERT_TRUE(on_gpu.ok()) << on_gpu.status();
+    const at::Tensor images = RandomValues({3, 3, 32, 32}, 5);
+    at::Tensor x = images;
+    for (const Segment* segment : model.graph.Segments()) {
+      const at::Tensor expected = *on_cpu->Run(*segment, x);
+      const auto found = (*on_gpu)->Run(*segment, x.to(gpu_));
+      ASSERT_TRUE(found.ok()) << found.status();
+      ASSERT_EQ(found->sizes(), expected.sizes()) << segment->name;
+      // Codes of values on an edge differ, and what follows from them; sums round to another float16.
+      const at::Tensor error = (found->cpu() - expected).abs() / expected.std();
+      EXPECT_LT(error.gt(1e-3).to(at::kFloat).mean().item<float>(), 0.05f) << segment->name;
+      EXPECT_LT(error.mean().item<float>(), 1e-3f) << segment->name;
+      x = expected;
+    }
+    at::Tensor expected = images.to(gpu_);
+    for (const Segment* segment : model.graph.Segments()) expected = *(*on_gpu)->Run(*segment, expected);
+    const auto found = RunGraph(model.graph, **on_gpu, images.to(gpu_));
+    ASSERT_TRUE(found.ok()) << found.status();
+    EXPECT_TRUE(found->equal(expected)) << "largest difference " << (*found - expected).abs().max().item<float>();
   }
 }
 
