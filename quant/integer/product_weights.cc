@@ -126,14 +126,20 @@ ProductWeights Affine(const ProductWeights& weights, const at::Tensor& factor, c
 
 ProductWeights ByPixel(const ProductWeights& weights, int64_t channels, int64_t kernel) {
   const int64_t pixel = PixelPitch(channels), line = KernelLineBytes(kernel, pixel);
-  const at::Tensor lines = weights.weight.narrow(1, 0, weights.depth)
-                               .view({weights.columns, channels, kernel, kernel})
-                               .permute({0, 2, 3, 1});
+  const at::Tensor by_pixel = weights.weight.narrow(0, 0, weights.columns)
+                                  .narrow(1, 0, weights.depth)
+                                  .reshape({weights.columns, channels, kernel, kernel})
+                                  .permute({0, 2, 3, 1});
+  const int64_t rows = weights.weight.size(0);
+  const at::Tensor lines = at::zeros({rows, kernel, line}, weights.weight.options());
+  lines.narrow(0, 0, weights.columns)
+      .narrow(2, 0, kernel * pixel)
+      .unflatten(2, {kernel, pixel})
+      .narrow(3, 0, channels)
+      .copy_(by_pixel);
   ProductWeights result = weights;
-  result.weight = at::zeros({weights.columns, kernel, line}, weights.weight.options());
-  result.weight.narrow(2, 0, kernel * pixel).unflatten(2, {kernel, pixel}).narrow(3, 0, channels).copy_(lines);
   result.depth = result.pitch = kernel * line;
-  result.weight = result.weight.view({weights.columns, result.pitch});
+  result.weight = lines.view({rows, result.pitch});
   return result;
 }
 

@@ -67,8 +67,12 @@ Tensors RandomTensors(const Case& c) {
   t.a = at::randint(0, 256, {c.images * c.height * c.width, pitch}, at::kByte);
   if (pitch == 4) t.a.narrow(1, c.channels, pitch - c.channels).zero_();  // elsewhere what lies there is anything
   const at::Tensor w = at::randint(-128, 128, {c.outputs, c.kernel, c.kernel, c.channels}, at::kChar);
-  t.w = at::zeros({c.outputs, c.kernel, line}, at::kChar);
-  t.w.narrow(2, 0, c.kernel * pitch).unflatten(2, {c.kernel, pitch}).narrow(3, 0, c.channels).copy_(w);
+  t.w = at::zeros({(c.outputs + kWeightRows - 1) / kWeightRows * kWeightRows, c.kernel, line}, at::kChar);
+  t.w.narrow(0, 0, c.outputs)
+      .narrow(2, 0, c.kernel * pitch)
+      .unflatten(2, {c.kernel, pitch})
+      .narrow(3, 0, c.channels)
+      .copy_(w);
   const double size = 128 * 74 * std::sqrt(static_cast<double>(c.kernel * c.kernel * c.channels));  // of Σ a·w
   t.scale = (at::rand({c.outputs}) + 0.5) * (8 / size);
   t.bias = at::rand({c.outputs}) * 15;

@@ -113,6 +113,14 @@ void Launch(const ConvolutionArguments& c, cudaStream_t stream) {
   return Launch<Gather, Results::kCodes>(c, stream);
 }
 
+// Whether ProductOnGpu computes the same: a kernel of one pixel at every pixel, one output, nothing after its activation.
+bool IsProduct(const ConvolutionArguments& c) {
+  const ProductArguments& p = c.product;
+  if (c.addend_bias != nullptr || c.residual_weight != nullptr) return false;
+  if (p.codes == nullptr) return p.activation == Activation::kNone;
+  return p.out == nullptr && p.residual == nullptr && p.addend == nullptr && p.activation == Activation::kRelu;
+}
+
 }  // namespace
 
 void ConvolutionOnGpu(const ConvolutionArguments& c, void* stream) {
@@ -126,8 +134,11 @@ void ConvolutionOnGpu(const ConvolutionArguments& c, void* stream) {
   }
   const auto queue = static_cast<cudaStream_t>(stream);
   if (c.product.a_pitch == 4) return Launch<NarrowWindowCopier>(c, queue);
-  if (w.kernel == 1 && w.stride == 1 && w.padding == 0) return Launch<PixelCopier>(c, queue);
-  return Launch<WindowCopier>(c, queue);
+  if (w.kernel != 1 || w.stride != 1 || w.padding != 0) return Launch<WindowCopier>(c, queue);
+  if (!IsProduct(c)) return Launch<PixelCopier>(c, queue);
+  ProductArguments product = c.product;
+  product.depth = c.channels;
+  ProductOnGpu(product, stream);
 }
 
 }  // namespace qwt
