@@ -190,6 +190,14 @@ class FloatExecutor : public Executor {
 
 }  // namespace
 
+absl::StatusOr<at::Tensor> Executor::RunAll(const Graph& graph, const at::Tensor& images) const {
+  at::Tensor value = images;
+  for (const Segment* segment : graph.Segments()) {
+    QWT_ASSIGN_OR_RETURN(value, Run(*segment, value));
+  }
+  return value;
+}
+
 at::Tensor EvaluateNode(const Node& node, const std::vector<at::Tensor>& inputs, const TensorMap& parameters) {
   return kFunctions[static_cast<size_t>(node.op)].evaluate({node, inputs, parameters});
 }
@@ -234,11 +242,7 @@ absl::StatusOr<at::Tensor> RunGraph(const Graph& graph, const Executor& executor
                                                    " takes [N, ", graph.channels, ", ", graph.height, ", ", graph.width,
                                                    "]"));
   }
-  at::Tensor value = images;
-  for (const Segment* segment : graph.Segments()) {
-    QWT_ASSIGN_OR_RETURN(value, executor.Run(*segment, value));
-  }
-  return value;
+  return executor.RunAll(graph, images);
 }
 
 }  // namespace qwt

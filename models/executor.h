@@ -19,6 +19,8 @@ class Executor {
   // batch: float32, the segment's input; the result is its output. Internal, naming the node, if an operator fails;
   // ResourceExhausted if it finds no memory.
   virtual absl::StatusOr<at::Tensor> Run(const Segment& segment, const at::Tensor& batch) const = 0;
+  // All segments one after the other, of the graph that it was made for.
+  virtual absl::StatusOr<at::Tensor> RunAll(const Graph& graph, const at::Tensor& images) const;
 };
 
 // One node in float32. Throws what LibTorch throws.

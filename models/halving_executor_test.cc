@@ -41,6 +41,17 @@ TEST_F(HalvingExecutorTest, RunsInHalvesWhatHasNoRoom) {
   EXPECT_THAT(tried, ElementsAre(9, 5, 3, 2, 2, 2));
 }
 
+TEST_F(HalvingExecutorTest, RunsWholeNetworksInHalves) {
+  const auto executor = MakeHalvingExecutor(std::make_unique<Cramped>(3, &tried));
+  Graph graph;
+  graph.stem.name = "stem";
+  graph.head.name = "head";
+  const auto output = executor->RunAll(graph, at::arange(5, at::kFloat));
+  ASSERT_TRUE(output.ok()) << output.status();
+  EXPECT_TRUE(output->equal(at::arange(5, at::kFloat) * 4));
+  EXPECT_THAT(tried, ElementsAre(5, 3, 3, 2, 2));
+}
+
 TEST_F(HalvingExecutorTest, RemembersHowManyThereIsRoomFor) {
   const auto executor = MakeHalvingExecutor(std::make_unique<Cramped>(4, &tried));
   ASSERT_TRUE(Run(*executor, 8).ok());

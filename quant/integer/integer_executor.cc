@@ -1,10 +1,13 @@
 #include "quant/integer/integer_executor.h"
 
+#include <algorithm>
 #include <map>
+#include <optional>
 #include <string>
 #include <utility>
 
 #include "core/base/status.h"
+#include "quant/integer/image_lowering.h"
 #include "quant/integer/program.h"
 
 namespace qwt {
@@ -12,7 +15,8 @@ namespace {
 
 class IntegerExecutor : public Executor {
  public:
-  explicit IntegerExecutor(std::map<std::string, IntegerProgram> programs) : programs_(std::move(programs)) {}
+  IntegerExecutor(std::map<std::string, IntegerProgram> programs, std::optional<IntegerProgram> whole)
+      : programs_(std::move(programs)), whole_(std::move(whole)) {}
 
   absl::StatusOr<at::Tensor> Run(const Segment& segment, const at::Tensor& batch) const override {
     const auto program = programs_.find(segment.name);
@@ -20,8 +24,13 @@ class IntegerExecutor : public Executor {
     return program->second.Run(batch);
   }
 
+  absl::StatusOr<at::Tensor> RunAll(const Graph& graph, const at::Tensor& images) const override {
+    return whole_ ? whole_->Run(images) : Executor::RunAll(graph, images);
+  }
+
  private:
   const std::map<std::string, IntegerProgram> programs_;  // by segment
+  const std::optional<IntegerProgram> whole_;             // none: the programs one after the other
 };
 
 }  // namespace
@@ -37,7 +46,11 @@ absl::StatusOr<std::unique_ptr<Executor>> MakeIntegerExecutor(const Graph& graph
         programs[segments[i]->name],
         LowerSegment(*segments[i], shapes[i], parameters, plan, product == added.end() ? nullptr : &product->second));
   }
-  return std::make_unique<IntegerExecutor>(std::move(programs));
+  std::optional<IntegerProgram> whole;
+  if (!graph.blocks.empty() && std::all_of(graph.blocks.begin(), graph.blocks.end(), HoldsImages)) {
+    QWT_ASSIGN_OR_RETURN(whole, LowerImageNetwork(graph, shapes, parameters, plan, added));
+  }
+  return std::make_unique<IntegerExecutor>(std::move(programs), std::move(whole));
 }
 
 }  // namespace qwt

@@ -27,6 +27,26 @@ TEST(IntegerExecutorTest, BlocksOfTokensRunAsIntegersThroughout) {
   }
 }
 
+// Every convolution of a residual network runs as integers, with the BatchNorm, ReLU and sum that follow it; what two
+// convolutions read is quantised once.
+TEST(IntegerExecutorTest, BlocksOfImagesRunAsIntegersThroughout) {
+  for (const char* name : {"resnet_basic_w4a4", "resnet_bottleneck_w4a4"}) {
+    SCOPED_TRACE(name);
+    const GoldenNetwork network = LoadGoldenNetwork(name);
+    const QuantizedModel model = QuantizeGolden(network, "percentile", "{weight_bits: 4, activation_bits: 4}");
+    const auto shapes = *InferShapes(model.graph, 1);
+    const auto segments = model.graph.Segments();
+    for (size_t i = 0; i < segments.size(); ++i) {
+      const auto program = LowerSegment(*segments[i], shapes[i], model.parameters, model.plan, nullptr);
+      ASSERT_TRUE(program.ok()) << program.status();
+      int layers = 0;
+      for (const Node& node : segments[i]->nodes) layers += node.op == Op::kConv2d || node.op == Op::kLinear;
+      EXPECT_EQ(program->products, layers) << segments[i]->name;
+      EXPECT_EQ(program->steps.size(), layers + (i == 0 || i + 1 == segments.size() ? 2 : 1)) << segments[i]->name;
+    }
+  }
+}
+
 TEST(IntegerExecutorTest, UnknownSegmentsAndFailingStepsAreNamed) {
   const GoldenNetwork network = LoadGoldenNetwork("vit_w4a4");
   const QuantizedModel model = QuantizeGolden(network, "repq_vit", "{weight_bits: 4, activation_bits: 4}");

@@ -10,6 +10,7 @@
 #include "ATen/ops/empty.h"
 #include "ATen/ops/full.h"
 #include "ATen/ops/zeros.h"
+#include "ATen/ops/zeros_like.h"
 #include "core/base/status.h"
 #include "quant/quantizer.h"
 #include "quant/site_quantizer.h"
@@ -111,11 +112,34 @@ ProductWeights InSteps(const ProductWeights& weights, const std::vector<Carrier>
     factors.push_back(at::full({width}, carrier.inverse_scale, weights.scale.options()));
   }
   const at::Tensor factor = at::cat(factors);
+  return Affine(weights, factor, at::zeros_like(factor));
+}
+
+ProductWeights Affine(const ProductWeights& weights, const at::Tensor& factor, const at::Tensor& shift) {
   ProductWeights result = weights;
   result.scale = weights.scale * factor;
-  result.bias = weights.bias * factor;
+  result.bias = weights.bias * factor + shift;
   if (weights.row_sum_scale.defined()) result.row_sum_scale = weights.row_sum_scale * factor;
   if (weights.end_count_scale.defined()) result.end_count_scale = weights.end_count_scale * factor;
+  return result;
+}
+
+ProductWeights ByPixel(const ProductWeights& weights, int64_t channels, int64_t kernel) {
+  const int64_t pixel = PixelPitch(channels), line = KernelLineBytes(kernel, pixel);
+  const at::Tensor by_pixel = weights.weight.narrow(0, 0, weights.columns)
+                                  .narrow(1, 0, weights.depth)
+                                  .reshape({weights.columns, channels, kernel, kernel})
+                                  .permute({0, 2, 3, 1});
+  const int64_t rows = weights.weight.size(0);
+  const at::Tensor lines = at::zeros({rows, kernel, line}, weights.weight.options());
+  lines.narrow(0, 0, weights.columns)
+      .narrow(2, 0, kernel * pixel)
+      .unflatten(2, {kernel, pixel})
+      .narrow(3, 0, channels)
+      .copy_(by_pixel);
+  ProductWeights result = weights;
+  result.depth = result.pitch = kernel * line;
+  result.weight = lines.view({rows, result.pitch});
   return result;
 }
 

@@ -32,6 +32,12 @@ struct ProductWeights {
   void Set(ProductArguments* arguments) const;
 };
 
+// The same of factor · v + shift, float32 [columns], v the product.
+ProductWeights Affine(const ProductWeights& weights, const at::Tensor& factor, const at::Tensor& shift);
+
+// A convolution's, whose weight is [columns, channels, kernel, kernel], in the order of ConvolutionArguments.
+ProductWeights ByPixel(const ProductWeights& weights, int64_t channels, int64_t kernel);
+
 // The same in steps of the carriers that quantise the output, in as many groups of columns as there are: for products
 // whose codes follow without an activation between.
 ProductWeights InSteps(const ProductWeights& weights, const std::vector<Carrier>& carriers);

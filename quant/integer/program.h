@@ -24,8 +24,9 @@ struct IntegerStep {
   std::function<at::Tensor(const std::vector<at::Tensor>& inputs)> run;
   // Whose carriers the value holds side by side, as many columns each; none: floats.
   std::vector<std::string> sites = {};
+  int codes = -1;  // the value that holds them, memory among the inputs; -1: the output
 };
-// Sees, and may write to, what a step made before any other reads it.
+// Sees, and may write to, what a step made, the codes where it made floats too, before any other reads it.
 using StepObserver = std::function<void(const IntegerStep& step, const at::Tensor& made)>;
 
 // Value 0 is the segment's input.
@@ -38,7 +39,7 @@ struct IntegerProgram {
 };
 
 // shapes: of the segment's values for one image. Runs where the parameters lie. What cannot run as integers (a site of
-// several scales, a convolution but of patches, an attention of too many tokens) runs in the fake quantiser's numerics.
+// several scales, a convolution in groups, an attention of too many tokens) runs in the fake quantiser's numerics.
 // added: may be null; on GPUs alone.
 absl::StatusOr<IntegerProgram> LowerSegment(const Segment& segment, const SegmentShapes& shapes,
                                             const TensorMap& parameters, const QuantPlan& plan,

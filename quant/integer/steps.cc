@@ -3,29 +3,11 @@
 #include "ATen/TensorOperators.h"
 #include "ATen/ops/arange.h"
 #include "ATen/ops/empty.h"
-#include "core/tensor/stream.h"
 #include "models/windows.h"
+#include "quant/integer/step_launch.h"
 
 namespace qwt {
 namespace {
-
-template <typename Arguments>
-void Launch(const at::Tensor& x, const Arguments& arguments, void (*on_cpu)(const Arguments&),
-            void (*on_gpu)(const Arguments&, void*)) {
-  if (x.is_cpu()) return on_cpu(arguments);
-  RunOnStreamOf(x, [&](void* stream) { on_gpu(arguments, stream); });
-}
-
-// Rows of `pitch` bytes for so many codes. What lies between these and the next multiple of 16 is read with them, for
-// weights that are zeros.
-at::Tensor Codes(const at::Tensor& like, int64_t rows, int64_t columns, int64_t pitch) {
-  at::Tensor codes = at::empty({rows, pitch}, like.options().dtype(at::kByte));
-  if (CodePitch(columns) > columns) codes.narrow(1, columns, pitch - columns).zero_();
-  return codes;
-}
-at::Tensor Codes(const at::Tensor& like, int64_t rows, int64_t columns) {
-  return Codes(like, rows, columns, CodePitch(columns));
-}
 
 RowMap MapOf(const at::Tensor& rows) {
   if (!rows.defined()) return {};

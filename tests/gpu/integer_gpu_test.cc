@@ -302,7 +302,8 @@ void ExpectSameNetwork(const std::string& name, const std::string& method, const
 }
 
 TEST_F(IntegerGpuTest, NetworksAreTheFakeQuantisers) {
-  for (const char* name : {"vit_w4a4", "deit_distilled_w4a4", "swin_w4a4", "resnet_basic_w4a4"}) {
+  for (const char* name :
+       {"vit_w4a4", "deit_distilled_w4a4", "swin_w4a4", "resnet_basic_w4a4", "resnet_bottleneck_w4a4"}) {
     for (const char* options : {"{weight_bits: 4, activation_bits: 4}", "{weight_bits: 6, activation_bits: 6}",
                                 "{weight_bits: 8, activation_bits: 8}", "{weight_bits: 2, activation_bits: 3}"}) {
       const bool tokens = std::string(name).find("resnet") == std::string::npos;

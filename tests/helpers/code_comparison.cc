@@ -67,7 +67,8 @@ const Node* NodeOf(const Segment& segment, const std::string& site) {
 }
 
 // A site's values as the rows of codes that the program has of them: [rows, columns].
-at::Tensor AsRows(const Segment& segment, const TensorMap& parameters, const std::string& site, const at::Tensor& x) {
+at::Tensor AsRows(const Segment& segment, const TensorMap& parameters, const std::string& site, const at::Tensor& x,
+                  int64_t rows) {
   const Node& node = *NodeOf(segment, site);
   if (node.op == Op::kMatmul) {  // [N, H, T, D], or a key's [N, H, D, T]
     const int operand = InputSites(node)[1] == site ? 1 : 0;
@@ -77,6 +78,7 @@ at::Tensor AsRows(const Segment& segment, const TensorMap& parameters, const std
     return tokens.reshape({tokens.size(0) * tokens.size(1), -1});
   }
   if (node.op != Op::kConv2d) return x.reshape({-1, x.size(-1)});
+  if (rows == x.numel() / x.size(1)) return x.permute({0, 2, 3, 1}).reshape({rows, -1});  // pixel by pixel
   const int64_t kernel = parameters.at(node.weight).size(2);
   const auto padding = static_cast<int64_t>(node.Attribute("padding"));
   const auto stride = static_cast<int64_t>(node.Attribute("stride"));
@@ -143,7 +145,7 @@ class Comparison {
     const at::Tensor left_out = step.sites.empty() ? at::Tensor() : QueriesOnEdge(step);
     int64_t first = 0;
     for (const std::string& site : step.sites) {
-      const auto rows = [&](const at::Tensor& x) { return AsRows(segment_, parameters_, site, x); };
+      const auto rows = [&](const at::Tensor& x) { return AsRows(segment_, parameters_, site, x, made.size(0)); };
       const SiteQuantization& quantization = plan_.at(site);
       const ExpectedCodes expected = Expect(rows(fake_.values.at(site)), quantization);
       const at::Tensor codes = made.narrow(1, first, expected.codes.size(1));

@@ -9,17 +9,29 @@ namespace {
 
 constexpr int kImages = 2000;
 
-class IntegerTest : public testing::TestWithParam<const char*> {};
+struct Case {
+  std::string config;
+  std::vector<std::string> options;
+};
 
-ProgramResult Evaluate(const std::string& config, const std::string& folder, const std::string& executor) {
-  return RunProgram({"pipelines/run", "configs/" + config + ".yaml", "fit.images=128",
-                     "stages=[load, calibrate, quantize, fit, evaluate]", "evaluate.images=" + std::to_string(kImages),
-                     "evaluate.models=[float, quantized, compensated]", "evaluate.executor=" + executor,
-                     "--out=" + folder + "/" + executor, "runtime.store=" + folder + "/store"});
+class IntegerTest : public testing::TestWithParam<Case> {};
+
+ProgramResult Evaluate(const Case& of, const std::string& folder, const std::string& executor) {
+  std::vector<std::string> arguments = {"pipelines/run",
+                                        "configs/" + of.config + ".yaml",
+                                        "fit.images=128",
+                                        "stages=[load, calibrate, quantize, fit, evaluate]",
+                                        "evaluate.images=" + std::to_string(kImages),
+                                        "evaluate.models=[float, quantized, compensated]",
+                                        "evaluate.executor=" + executor,
+                                        "--out=" + folder + "/" + executor,
+                                        "runtime.store=" + folder + "/store"};
+  arguments.insert(arguments.end(), of.options.begin(), of.options.end());
+  return RunProgram(arguments);
 }
 
 TEST_P(IntegerTest, PredictsWhatTheFakeQuantiserDoes) {
-  const std::string folder = TestFolder(GetParam());
+  const std::string folder = TestFolder(GetParam().config);
   for (const char* executor : {"fake", "integer"}) {
     const ProgramResult run = Evaluate(GetParam(), folder, executor);
     ASSERT_EQ(run.exit_code, 0) << run.err;
@@ -49,8 +61,13 @@ TEST_P(IntegerTest, PredictsWhatTheFakeQuantiserDoes) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Networks, IntegerTest, testing::Values("quickstart", "demo_swin"),
-                         [](const auto& info) { return std::string(info.param); });
+INSTANTIATE_TEST_SUITE_P(Networks, IntegerTest,
+                         testing::Values(Case{"quickstart", {}}, Case{"demo_swin", {}},
+                                         Case{"demo_resnet",
+                                              {"quantize.method=percentile", "fit.compensator=group_conv",
+                                               "fit.factor=16", "calibrate.order=first", "calibrate.transform=eval",
+                                               "fit.order=first", "fit.transform=eval"}}),
+                         [](const auto& info) { return info.param.config; });
 
 }  // namespace
 }  // namespace qwt

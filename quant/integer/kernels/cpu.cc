@@ -1,31 +1,19 @@
 // The kernels as plain loops, one thread: what they compute, and how networks run as integers without a GPU.
+#include "quant/integer/kernels/cpu.h"
+
 #include <algorithm>
 #include <cmath>
 #include <vector>
 
-#include "quant/integer/kernels/kernels.h"
 #include "quant/kernels/clones.h"
 
 namespace qwt {
 namespace {
 
-float Rounded(float x, const Carrier& c) { return std::nearbyint(x * c.inverse_scale) + c.zero; }
-uint8_t CarrierOf(float x, const Carrier& c) { return static_cast<uint8_t>(std::clamp(Rounded(x, c), 0.0f, c.top)); }
 bool IsEnd(float x, const Carrier& c) { return Rounded(x, c) <= c.low || Rounded(x, c) >= c.high; }
-
-float Activate(float x, Activation activation) {
-  if (activation == Activation::kGelu) return 0.5f * x * (1.0f + std::erf(x * 0.70710678118654752440f));
-  return activation == Activation::kRelu ? std::max(x, 0.0f) : x;
-}
 
 int64_t Mapped(const RowMap& map, int64_t row) {
   return map.of == nullptr ? row : row / map.period * map.span + map.of[row % map.period];
-}
-
-QWT_VECTOR_CLONES int32_t Dot(const uint8_t* a, const int8_t* w, int64_t depth) {
-  int32_t sum = 0;
-  for (int64_t k = 0; k < depth; ++k) sum += a[k] * w[k];
-  return sum;
 }
 
 bool IsSet(const uint32_t* ends, int64_t i) { return ends[EndWord(i)] >> EndBit(i) & 1; }
@@ -60,6 +48,12 @@ std::vector<float> Attend(const AttentionArguments& a, int64_t window, int64_t h
 }
 
 }  // namespace
+
+QWT_VECTOR_CLONES int32_t Dot(const uint8_t* a, const int8_t* w, int64_t depth) {
+  int32_t sum = 0;
+  for (int64_t k = 0; k < depth; ++k) sum += a[k] * w[k];
+  return sum;
+}
 
 void QuantizeOnCpu(const QuantizeArguments& a) {
   for (int64_t row = 0; row < a.rows; ++row) {

@@ -73,6 +73,12 @@ __device__ __forceinline__ int64_t Mapped(const RowMap& map, int64_t row) {
   const int64_t of = row / map.period;
   return of * map.span + map.of[row - of * map.period];
 }
+// The same of fewer than 2^31 rows: divisions of 32 bits are cheaper.
+__device__ __forceinline__ int64_t MappedRow(const RowMap& map, uint32_t row) {
+  if (map.of == nullptr) return row;
+  const uint32_t period = static_cast<uint32_t>(map.period), of = row / period;
+  return of * static_cast<uint32_t>(map.span) + map.of[row - of * period];
+}
 
 __device__ __forceinline__ uint32_t SharedAddress(const void* pointer) {
   return static_cast<uint32_t>(__cvta_generic_to_shared(pointer));

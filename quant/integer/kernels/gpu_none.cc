@@ -14,5 +14,8 @@ void NormQuantizeOnGpu(const NormQuantizeArguments&, void*) { Fail(); }
 void PatchQuantizeOnGpu(const PatchQuantizeArguments&, void*) { Fail(); }
 void ProductOnGpu(const ProductArguments&, void*) { Fail(); }
 void AttentionOnGpu(const AttentionArguments&, void*) { Fail(); }
+void PixelQuantizeOnGpu(const PixelQuantizeArguments&, void*) { Fail(); }
+void MaxPoolOnGpu(const MaxPoolArguments&, void*) { Fail(); }
+void ConvolutionOnGpu(const ConvolutionArguments&, void*) { Fail(); }
 
 }  // namespace qwt

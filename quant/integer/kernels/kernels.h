@@ -119,6 +119,51 @@ struct AttentionArguments {
   uint8_t* out = nullptr;
   int64_t out_pitch = 0;
 };
+// Windows of pixels that a convolution or a pooling sees: one for each output position, kernel x kernel of [h, w].
+struct PixelWindows {
+  int64_t images = 0, height = 0, width = 0;
+  int64_t kernel = 1, stride = 1, padding = 0, out_height = 0, out_width = 0;
+};
+
+// Carriers of x, pixel by pixel: out, uint8 [N·h·w, pitch]; 0 beyond the channels.
+struct PixelQuantizeArguments {
+  int64_t images = 0, channels = 0, positions = 0, pitch = 0;  // positions: h·w; pitch: divisible by 4
+  const float* x = nullptr;                                    // float32 [N, C, h, w]
+  Carrier carrier;
+  uint8_t* out = nullptr;
+};
+
+// The largest value of each window; what lies beyond the image counts for nothing.
+struct MaxPoolArguments {
+  PixelWindows windows;
+  int64_t channels = 0;
+  const float* x = nullptr;  // float32 [N, h, w, C]
+  float* out = nullptr;      // [N, h', w', C]
+};
+
+// Bytes of a pixel's codes: a pixel of few channels takes no more than it must.
+inline int64_t PixelPitch(int64_t channels) { return channels <= 4 ? 4 : (channels + 15) / 16 * 16; }
+// Of one line of a convolution's kernel.
+inline int64_t KernelLineBytes(int64_t kernel, int64_t pitch) { return (kernel * pitch + 15) / 16 * 16; }
+
+// A convolution of carriers [N·h·w, a_pitch], pixel by pixel, as a product: a row is an output position, and the depth
+// is by (y, x, channel) of the kernel, each line of it KernelLineBytes long, in all product.depth = product.w_pitch.
+//   y = activation(v + residual) + addend + addend_bias,
+// v as in ProductArguments, without ends, maps and groups. product.out, where it is not null, holds y, product.codes,
+// where it is not null, y's carriers by carriers[0]: both may be wanted.
+//
+// Where residual_weight is given, the addend is made of the residual, in groups of kResidualGroup channels: of output n
+// Σ_k residual[m, n - n % kResidualGroup + k] · residual_weight[n, k], factors and sum rounded to float16.
+struct ConvolutionArguments {
+  ProductArguments product;  // a_pitch: PixelPitch(channels)
+  PixelWindows windows;
+  int64_t channels = 0;
+  const uint8_t* border = nullptr;        // 16 bytes: what lies beyond the image, the code of 0 in each channel
+  const float* addend_bias = nullptr;     // [N]; null: zeros
+  const void* residual_weight = nullptr;  // float16 [N, kResidualGroup]; null, or product.addend is
+};
+inline constexpr int64_t kResidualGroup = 64;
+
 // What AttentionOnGpu takes: more tokens or wider heads it does not.
 inline constexpr int64_t kMostAttentionTokens = 256, kMostHeadWidth = 64;
 
@@ -127,11 +172,17 @@ void NormQuantizeOnCpu(const NormQuantizeArguments& arguments);
 void PatchQuantizeOnCpu(const PatchQuantizeArguments& arguments);
 void ProductOnCpu(const ProductArguments& arguments);
 void AttentionOnCpu(const AttentionArguments& arguments);
+void PixelQuantizeOnCpu(const PixelQuantizeArguments& arguments);
+void MaxPoolOnCpu(const MaxPoolArguments& arguments);
+void ConvolutionOnCpu(const ConvolutionArguments& arguments);
 
 void QuantizeOnGpu(const QuantizeArguments& arguments, void* stream);
 void NormQuantizeOnGpu(const NormQuantizeArguments& arguments, void* stream);
 void PatchQuantizeOnGpu(const PatchQuantizeArguments& arguments, void* stream);
 void ProductOnGpu(const ProductArguments& arguments, void* stream);
 void AttentionOnGpu(const AttentionArguments& arguments, void* stream);
+void PixelQuantizeOnGpu(const PixelQuantizeArguments& arguments, void* stream);
+void MaxPoolOnGpu(const MaxPoolArguments& arguments, void* stream);
+void ConvolutionOnGpu(const ConvolutionArguments& arguments, void* stream);
 
 }  // namespace qwt

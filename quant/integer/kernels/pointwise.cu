@@ -43,10 +43,27 @@ __device__ __forceinline__ float WarpSum(float x) {
   return x;
 }
 
-__device__ __forceinline__ uint32_t IsEnd(float x, const Carrier& c) {
-  const float rounded = __fadd_rn(StepsOf(x, c), kRounder), first = kRounder - c.zero;
-  return rounded <= first + c.low || rounded >= first + c.high;
-}
+// A carrier's constants, for values' rounded steps with the rounder added.
+struct Rounded {
+  float inverse_scale, first, share, top, low, high;
+
+  __device__ __forceinline__ explicit Rounded(const Carrier& c)
+      : inverse_scale(c.inverse_scale),
+        first(kRounder - c.zero),
+        share(1 / c.top),
+        top(c.top),
+        low(first + c.low),
+        high(first + c.high) {}
+  __device__ __forceinline__ float Of(float x) const { return __fadd_rn(__fmul_rn(x, inverse_scale), kRounder); }
+  // The code in the low byte. Clamping its share of the largest code is what a multiplication does for nothing.
+  __device__ __forceinline__ uint32_t Code(float rounded) const {
+    return __float_as_uint(fmaf(__saturatef((rounded - first) * share), top, kRounder));
+  }
+  __device__ __forceinline__ uint32_t Codes(const float (&x)[4]) const {
+    return __byte_perm(__byte_perm(Code(x[0]), Code(x[1]), 0x0040), __byte_perm(Code(x[2]), Code(x[3]), 0x0040), 0x5410);
+  }
+  __device__ __forceinline__ uint32_t IsEnd(float rounded) const { return rounded <= low || rounded >= high; }
+};
 
 __device__ __forceinline__ uint2 HalvesOf(float4 x) {
   const __half2 low = __floats2half2_rn(x.x, x.y), high = __floats2half2_rn(x.z, x.w);
@@ -57,9 +74,9 @@ __device__ __forceinline__ uint2 HalvesOf(float4 x) {
 template <int kVectors>
 __global__ void __launch_bounds__(kThreads) NormQuantize(NormQuantizeArguments p) {
   const int lane = threadIdx.x % 32;
-  const int64_t row = blockIdx.x * static_cast<int64_t>(kThreads / 32) + threadIdx.x / 32;
+  const uint32_t row = blockIdx.x * (kThreads / 32) + threadIdx.x / 32;
   if (row >= p.rows) return;
-  const int64_t from = Mapped(p.map, row) * p.columns;
+  const int64_t from = MappedRow(p.map, row) * p.columns;
   const float4* x = reinterpret_cast<const float4*>(p.x + from);
   const int quads = static_cast<int>(p.columns / 4);
   float4 v[kVectors];
@@ -77,7 +94,7 @@ __global__ void __launch_bounds__(kThreads) NormQuantize(NormQuantizeArguments p
       if (i * 32 + lane < quads) half[i * 32 + lane] = HalvesOf(v[i]);
     }
   }
-  const float mean = WarpSum(sum) / p.columns;
+  const float one = 1.0f / static_cast<float>(4 * quads), mean = WarpSum(sum) * one;
   float squares = 0;
 #pragma unroll
   for (int i = 0; i < kVectors; ++i) {
@@ -85,28 +102,27 @@ __global__ void __launch_bounds__(kThreads) NormQuantize(NormQuantizeArguments p
     v[i] = make_float4(v[i].x - mean, v[i].y - mean, v[i].z - mean, v[i].w - mean);
     squares += (v[i].x * v[i].x + v[i].y * v[i].y) + (v[i].z * v[i].z + v[i].w * v[i].w);
   }
-  const float inverse = rsqrtf(WarpSum(squares) / p.columns + p.epsilon);
+  const float inverse = rsqrtf(fmaf(WarpSum(squares), one, p.epsilon));
   uint32_t* out = reinterpret_cast<uint32_t*>(p.out + row * p.pitch);
-#pragma unroll
-  for (int i = 0; i < kVectors; ++i) {
-    const int quad = i * 32 + lane;
-    if (quad >= quads) continue;
-    const float4 w = reinterpret_cast<const float4*>(p.weight)[quad], b = reinterpret_cast<const float4*>(p.bias)[quad];
-    v[i] = make_float4(v[i].x * inverse * w.x + b.x, v[i].y * inverse * w.y + b.y, v[i].z * inverse * w.z + b.z,
-                       v[i].w * inverse * w.w + b.w);
-    out[quad] = CarriersOf(v[i], p.carrier);
-  }
-  if (p.ends_offset == 0) return;
-  uint32_t* words = out + p.ends_offset / 4;
+  const Rounded rounded(p.carrier);
 #pragma unroll
   for (int i = 0; i < kVectors; ++i) {
     if (i * 32 >= quads) break;
-    uint32_t ends = IsEnd(v[i].x, p.carrier) | IsEnd(v[i].y, p.carrier) << 8 | IsEnd(v[i].z, p.carrier) << 16 |
-                    IsEnd(v[i].w, p.carrier) << 24;
-    ends = i * 32 + lane < quads ? ends << lane / 4 : 0;  // a word for eight lanes
+    const int quad = i * 32 + lane;
+    const bool there = quad < quads;
+    uint32_t ends = 0;
+    if (there) {
+      const float4 w = reinterpret_cast<const float4*>(p.weight)[quad], b = reinterpret_cast<const float4*>(p.bias)[quad];
+      const float x[4] = {rounded.Of(v[i].x * inverse * w.x + b.x), rounded.Of(v[i].y * inverse * w.y + b.y),
+                          rounded.Of(v[i].z * inverse * w.z + b.z), rounded.Of(v[i].w * inverse * w.w + b.w)};
+      out[quad] = rounded.Codes(x);
+      ends = rounded.IsEnd(x[0]) | rounded.IsEnd(x[1]) << 8 | rounded.IsEnd(x[2]) << 16 | rounded.IsEnd(x[3]) << 24;
+    }
+    if (p.ends_offset == 0) continue;
+    ends <<= lane / 4;  // a word for eight lanes
 #pragma unroll
     for (int step = 4; step < 32; step *= 2) ends |= __shfl_xor_sync(~0u, ends, step);
-    if (lane < 4) words[i * 4 + lane] = ends;
+    if (lane < 4) out[p.ends_offset / 4 + i * 4 + lane] = ends;
   }
 }
 

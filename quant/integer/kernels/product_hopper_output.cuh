@@ -23,13 +23,8 @@ struct TileRows {
 #pragma unroll
     for (int r = 0; r < 2; ++r) {
       const int m = row + r * 8;
-      of[r] = m < p.rows ? Mapped(p, m) : -1;
+      of[r] = m < p.rows ? static_cast<int>(MappedRow(p.map, m)) : -1;
     }
-  }
-  static __device__ __forceinline__ int Mapped(const ProductArguments& p, int row) {
-    if (p.map.of == nullptr) return row;
-    const auto period = static_cast<uint32_t>(p.map.period), of = static_cast<uint32_t>(row) / period;
-    return static_cast<int>(of * static_cast<uint32_t>(p.map.span) + p.map.of[row - of * period]);
   }
 };
 

@@ -141,6 +141,12 @@ class GroupConv : public Compensator {
     return (y_quant + product).add_(solution.tensors.at("bias").view({1, -1, 1, 1}));
   }
 
+  std::optional<AddedProduct> Added(const BlockSolution& solution) const override {
+    const at::Tensor& weight = solution.tensors.at("weight");
+    if (!solution.kept || weight.scalar_type() != at::kHalf) return std::nullopt;
+    return AddedProduct{weight, solution.tensors.at("bias")};
+  }
+
  private:
   int64_t Groups(int64_t channels) const { return std::max<int64_t>(channels / factor_, 1); }
 
