@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # The kernels' tests under compute-sanitizer: memcheck, racecheck and initcheck, each with its log in OUT (default: a new folder under TMPDIR).
-#   tests/gpu/sanitize.sh [--tools memcheck,racecheck,initcheck] [--tests integer_gpu_test,quantizer_gpu_test] [--filter GTEST_FILTER] [--out OUT]
+#   tests/gpu/sanitize.sh [--tools memcheck,racecheck,initcheck] [--tests integer_gpu_test,convolution_gpu_test,quantizer_gpu_test] [--filter GTEST_FILTER] [--out OUT]
 # Runs in the repository after ./bazelw build --config=cuda //tests/gpu:all, and in an unpacked //tests/gpu:bundle. COMPUTE_SANITIZER names the program if it is not on PATH.
 # Exit code 1: a tool reported something, or a test failed.
 set -euo pipefail
 tools=memcheck,racecheck,initcheck
-tests=integer_gpu_test,quantizer_gpu_test
+tests=integer_gpu_test,convolution_gpu_test,quantizer_gpu_test
 filter='*'
 out=
 while [ $# -gt 0 ]; do
