@@ -14,42 +14,52 @@ constexpr int kWarps = kTiles <= 8 ? (kTiles + 1) / 2 : kTiles <= 25 ? (kTiles +
 template <int kTiles, bool kBiased>
 constexpr int kBlocks = kTiles <= 8 ? 4 : kBiased ? 1 : kTiles <= 18 ? 3 : 2;
 
-// Blocks walk over windows of one head that have the same mask, `gridDim.x / (heads · masks)` of them each.
+// A block has head blockIdx.x of one window or, where biases stay in registers, of every gridDim.y-th, which have the same
+// mask: gridDim.y is a multiple of masks.
 template <int kTiles, int kWidth, bool kLogSqrt2, bool kBiased>
 __global__ void __launch_bounds__(32 * kWarps<kTiles>, kBlocks<kTiles, kBiased>)
     Attention(const __grid_constant__ AttentionArguments p, const __grid_constant__ AttentionConstants c) {
   extern __shared__ __align__(128) char shared[];
-  const int heads = static_cast<int>(p.heads), masks = kBiased ? static_cast<int>(p.masks) : 1;
-  const int head = static_cast<int>(blockIdx.x) % heads, mask = static_cast<int>(blockIdx.x) / heads % masks;
-  const int warp = static_cast<int>(threadIdx.x) / 32;
+  const int head = static_cast<int>(blockIdx.x);
   using R = Rows<kTiles, kWidth, kLogSqrt2, kBiased>;
-  const typename R::Tile tile{shared, static_cast<int>(p.tokens), static_cast<int>(p.head_width),
+  const typename R::Tile tile{shared, static_cast<uint32_t>(c.tokens), static_cast<uint32_t>(c.head_width),
                               static_cast<int>(p.query_zero), 8388608.0f + p.value_zero};
-  R rows(p, c, shared, head, mask);
-  if constexpr (R::kHeld) rows.Start(warp * 16);
-  int window = static_cast<int>(blockIdx.x) / heads;
-  do {
-    const uint8_t* key = p.codes + window * p.tokens * p.pitch + (p.heads + head) * p.head_width;
-    const uint8_t* value = key + p.heads * p.head_width;
+  int window = static_cast<int>(blockIdx.z * gridDim.y + blockIdx.y);
+  R rows(p, c, shared, head, kBiased ? window % c.masks : 0);
+  if constexpr (R::kHeld) rows.Start(ReadWarp() * 16);
+  while (window < p.windows) {
+    const uint8_t* key = p.codes + static_cast<int64_t>(window * c.tokens) * c.pitch + (c.heads + head) * c.head_width;
+    const uint8_t* value = key + c.heads * c.head_width;
     if (c.wide) {
-      tile.template Load<uint4>(key, value, p.pitch);
+      tile.template Load<uint4>(key, value, c.pitch);
     } else {
-      tile.template Load<uint32_t>(key, value, p.pitch);
+      tile.template Load<uint32_t>(key, value, c.pitch);
     }
     __syncthreads();
 #pragma unroll 1
-    for (int row = warp * 16; row < p.tokens; row += kWarps<kTiles> * 16) {
+    for (int first = 0; first < (kTiles + 1) / 2; first += kWarps<kTiles>) {
+      const int row = (first + ReadWarp()) * 16;
+      if (row >= c.tokens) break;
       if constexpr (!R::kHeld) rows.Start(row);
       rows.Run(window);
     }
-    window += static_cast<int>(gridDim.x) / heads;
-    if (!kBiased || window >= p.windows) return;
+    if constexpr (!R::kHeld) return;
+    window += static_cast<int>(gridDim.y);
     __syncthreads();
-  } while (true);
+  }
 }
 
-// Blocks for all multiprocessors of the largest GPUs, several times. More would load what windows share more often.
-constexpr int64_t kMostSharingBlocks = 4096;
+// Where biases are loaded once for all windows of a block: no more blocks than fill the largest GPUs several times.
+dim3 Blocks(const AttentionArguments& p, bool held) {
+  constexpr int64_t kMost = 65535, kMostHeld = 4096;  // kMost: of gridDim.y
+  int64_t windows = std::min(p.windows, kMost), times = (p.windows + windows - 1) / windows;
+  if (held) {
+    const int64_t of_a_mask = kMostHeld / (p.heads * p.masks);
+    windows = std::min(windows, std::max<int64_t>(of_a_mask, 1) * p.masks);
+    times = 1;
+  }
+  return dim3(static_cast<unsigned>(p.heads), static_cast<unsigned>(windows), static_cast<unsigned>(times));
+}
 
 template <int kTiles, int kWidth, bool kLogSqrt2, bool kBiased>
 void Launch(const AttentionArguments& p, cudaStream_t stream) {
@@ -57,12 +67,8 @@ void Launch(const AttentionArguments& p, cudaStream_t stream) {
   const auto kernel = Attention<kTiles, kWidth, kLogSqrt2, kBiased>;
   static const cudaError_t allowed = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kSharedBytes);
   if (allowed != cudaSuccess) throw std::runtime_error(std::string("attention on the GPU: ") + cudaGetErrorString(allowed));
-  int64_t blocks = p.windows * p.heads;
-  if (kBiased) {
-    const int64_t sharing = p.heads * p.masks;
-    blocks = std::min(blocks, sharing * std::max<int64_t>(1, kMostSharingBlocks / sharing));
-  }
-  kernel<<<static_cast<unsigned>(blocks), 32 * kWarps<kTiles>, kSharedBytes, stream>>>(p, AttentionConstants(p, kWidth));
+  const dim3 blocks = Blocks(p, Rows<kTiles, kWidth, kLogSqrt2, kBiased>::kHeld);
+  kernel<<<blocks, 32 * kWarps<kTiles>, kSharedBytes, stream>>>(p, AttentionConstants(p, kWidth));
   CheckLaunch("attention");
 }
 

@@ -15,6 +15,7 @@ namespace qwt {
 
 // What the kernel needs of the arguments, in the form in which it needs it.
 struct AttentionConstants {
+  int tokens = 0, heads = 0, head_width = 0, masks = 0, pitch = 0, out_pitch = 0;
   float per_step = 0;        // log2 e · score_scale: a step of the scores in powers of 2
   float log2_scale = 0;      // of log_scale
   uint32_t kept = 0;         // the bits 0x3f80 - code of a pair: codes above these stand for a power,
@@ -26,6 +27,12 @@ struct AttentionConstants {
     constexpr float kLog2E = 1.44269504088896340736f;
     // Codes that stand for less than 2^-64 stand for 0: float32's sums do not see them. 254 is the code of bfloat16's 0.
     constexpr int kMostCode = 128, kNone = 254;
+    tokens = static_cast<int>(p.tokens);
+    heads = static_cast<int>(p.heads);
+    head_width = static_cast<int>(p.head_width);
+    masks = static_cast<int>(p.masks);
+    pitch = static_cast<int>(p.pitch);
+    out_pitch = static_cast<int>(p.out_pitch);
     per_step = p.score_scale * kLog2E;
     log2_scale = std::log2(p.log_scale);
     int codes = std::min(p.zero_code, kMostCode), last = kNone;

@@ -6,13 +6,12 @@
 namespace qwt {
 namespace {
 
-// d [16 x 8], int32 = c + a [16 x 32] · b [32 x 8], uint8.
-__device__ __forceinline__ void MultiplyCodes(uint32_t (&d)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1,
-                                              const uint32_t (&c)[4]) {
+// d [16 x 8], int32 += a [16 x 32] · b [32 x 8], uint8.
+__device__ __forceinline__ void MultiplyCodes(uint32_t (&d)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
   asm volatile(
-      "mma.sync.aligned.m16n8k32.row.col.s32.u8.u8.s32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%10, %11, %12, %13};"
-      : "=r"(d[0]), "=r"(d[1]), "=r"(d[2]), "=r"(d[3])
-      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1), "r"(c[0]), "r"(c[1]), "r"(c[2]), "r"(c[3]));
+      "mma.sync.aligned.m16n8k32.row.col.s32.u8.u8.s32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+      : "+r"(d[0]), "+r"(d[1]), "+r"(d[2]), "+r"(d[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 }
 
 // d [16 x 8], float32 += a [16 x 16] · b [16 x 8], bfloat16.
@@ -36,12 +35,17 @@ __device__ __forceinline__ void LoadWords(uint32_t (&r)[4], uint32_t from) {
   asm volatile("ld.shared.v4.b32 {%0, %1, %2, %3}, [%4];" : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3]) : "r"(from));
 }
 
-// The thread's place in its warp, read anew: what depends on it is not kept where registers are few.
-__device__ __forceinline__ int ReadLane() {
-  int lane;
+// The thread's place in its warp and the warp's in its block, read anew: what depends on it is not kept where registers are few.
+__device__ __forceinline__ uint32_t ReadLane() {
+  uint32_t lane;
   asm volatile("mov.u32 %0, %%laneid;" : "=r"(lane));
   return lane;
+}__device__ __forceinline__ int ReadWarp() {
+  int thread;
+  asm volatile("mov.u32 %0, %%tid.x;" : "=r"(thread));
+  return thread / 32;
 }
+
 // x, of which the compiler knows nothing: what is computed of it is computed where it is needed, for the same reason.
 __device__ __forceinline__ int Anew(int x) {
   asm volatile("" : "+r"(x));

@@ -27,7 +27,7 @@ struct Rows {
   __device__ __forceinline__ void Start(int row) {
     first_row = row;
     if constexpr (kHeld) {
-      const int lane = ReadLane();
+      const uint32_t lane = ReadLane();
 #pragma unroll
       for (int i = 0; i < kTiles * 4; ++i) held[i / 4][i % 4] = BiasOf(lane, i / 4, i % 4);
     }
@@ -58,61 +58,63 @@ struct Rows {
   }
 
  private:
-  __device__ __forceinline__ int Row(int lane, int half) const { return first_row + lane / 4 + half * 8; }
+  __device__ __forceinline__ int Row(uint32_t lane, int half) const { return first_row + static_cast<int>(lane / 4) + half * 8; }
+
+  // The lane's first row among all windows'.
+  __device__ __forceinline__ int64_t RowAt(int window, uint32_t lane) const { return window * c.tokens + Row(lane, 0); }
 
   // Bias and mask of a score, times log2 e; 0 beyond the window.
-  __device__ __forceinline__ float BiasOf(int lane, int j, int i) const {
-    const int tokens = static_cast<int>(p.tokens), row = Row(lane, i / 2), key = j * 8 + lane % 4 * 2 + i % 2;
+  __device__ __forceinline__ float BiasOf(uint32_t lane, int j, int i) const {
+    const int row = Row(lane, i / 2), key = j * 8 + static_cast<int>(lane % 4) * 2 + i % 2, tokens = c.tokens;
     if (row >= tokens || key >= tokens) return 0;
     float bias = p.bias == nullptr ? 0.0f : p.bias[(head * tokens + row) * tokens + key];
     if (p.mask != nullptr) bias += p.mask[(mask * tokens + row) * tokens + key];
     return bias * 1.44269504088896340736f;
   }
 
-  __device__ __forceinline__ void LoadQuery(int window, int lane, uint32_t (&query)[kDepths][4]) const {
-    const uint8_t* codes = p.codes + window * p.tokens * p.pitch + head * p.head_width;
+  __device__ __forceinline__ void LoadQuery(int window, uint32_t lane, uint32_t (&query)[kDepths][4]) const {
+    const uint8_t* codes = p.codes + RowAt(window, lane) * c.pitch + Anew(head) * c.head_width;
 #pragma unroll
     for (int i = 0; i < kDepths * 4; ++i) {
-      const int row = Row(lane, i % 2), column = i / 4 * 32 + i % 4 / 2 * 16 + lane % 4 * 4;
-      const bool there = row < p.tokens && column < p.head_width;
-      query[i / 4][i % 4] = there ? *reinterpret_cast<const uint32_t*>(codes + row * p.pitch + column) : 0;
+      const int column = i / 4 * 32 + i % 4 / 2 * 16 + static_cast<int>(lane % 4) * 4;
+      const bool there = Row(lane, i % 2) < c.tokens && column < c.head_width;
+      query[i / 4][i % 4] = there ? *reinterpret_cast<const uint32_t*>(codes + i % 2 * 8 * c.pitch + column) : 0;
     }
   }
 
-  // Where a lane reads keys from: with 64 columns those of eight keys, with 32 those of sixteen.
-  __device__ __forceinline__ uint32_t KeysAt(int lane) const {
-    using At = typename Tile::KeyRows;
-    return shared + (kDepths == 2 ? At::Offset(lane % 8, lane / 8) : At::Offset(lane / 16 * 8 + lane % 8, lane / 8 % 2));
-  }
-  // Codes of the keys 8j as the matrix units' second operand, of all depths. b: as the eight before left it.
-  __device__ __forceinline__ void LoadKeys(uint32_t keys, int j, uint32_t (&b)[4]) const {
-    if (kDepths == 2 || j % 2 == 0) {
-      LoadMatrices(b, keys + j * 8 * kWidth);
-    } else {
-      b[0] = b[2];
-      b[1] = b[3];
+  // Σ query · key and what it begins with, of all keys: bits of floats. Sixteen keys at a time; depth after depth, so that
+  // few of their registers are needed at once.
+  __device__ __forceinline__ void Products(uint32_t lane, const uint32_t (&query)[kDepths][4], uint32_t (&x)[kTiles][4]) const {
+    const uint32_t keys = shared + Tile::KeyRows::Offset(lane / 16 * 8 + lane % 8, lane / 8 % 2);
+    const uint32_t origins = shared + Tile::kOrigins + lane % 4 * 16;
+#pragma unroll
+    for (int k = 0; k < kDepths; ++k) {
+#pragma unroll
+      for (int j = 0; j < kTiles; j += 2) {
+        uint32_t b[4];
+        LoadMatrices(b, (keys ^ (k << 5)) + j * 8 * kWidth);
+#pragma unroll
+        for (int i = 0; i < 2 && j + i < kTiles; ++i) {
+          if (k == 0) LoadWords(x[j + i], origins + (j + i) * 64);
+          MultiplyCodes(x[j + i], query[k], b[2 * i], b[2 * i + 1]);
+        }
+      }
     }
   }
 
   // s: scores less the row's largest, in steps or, with biases, in powers of 2.
   __device__ __forceinline__ void Scores(int window, float (&s)[kTiles][4]) const {
-    const int lane = ReadLane();
-    uint32_t query[kDepths][4], b[4];
+    const uint32_t lane = ReadLane();
+    uint32_t query[kDepths][4], x[kTiles][4];
     LoadQuery(Anew(window), lane, query);
+    Products(lane, query, x);
     float origin[2] = {kRounder, kRounder};
     if constexpr (kBiased) RowOrigins(query, origin);
-    const uint32_t keys = KeysAt(lane), origins = shared + Tile::kOrigins + lane % 4 * 16;
 #pragma unroll
     for (int j = 0; j < kTiles; ++j) {
-      uint32_t x[4];
-      if (j % 4 == 0) __syncwarp();  // nor are keys read long before they are multiplied
-      LoadKeys(keys, j, b);
-      LoadWords(x, origins + j * 64);
-      MultiplyCodes(x, query[0], b[0], b[1], x);
-      if constexpr (kDepths == 2) MultiplyCodes(x, query[1], b[2], b[3], x);
 #pragma unroll
       for (int i = 0; i < 4; ++i) {
-        s[j][i] = __uint_as_float(x[i]);
+        s[j][i] = __uint_as_float(x[j][i]);
         if constexpr (kBiased) s[j][i] = fmaf(s[j][i] - origin[i / 2], c.per_step, kHeld ? held[j][i] : BiasOf(lane, j, i));
       }
     }
@@ -125,7 +127,7 @@ struct Rows {
   // What a row's scores have in common, so that they are small: key_zero · Σ (query - query_zero), by any key_zero.
   __device__ __forceinline__ void RowOrigins(const uint32_t (&query)[kDepths][4], float (&origin)[2]) const {
     const int key_zero = static_cast<int>(fminf(fmaxf(p.key_zero, 0.0f), 255.0f));
-    const int zeros = static_cast<int>(p.head_width) * static_cast<int>(p.query_zero);
+    const int zeros = c.head_width * static_cast<int>(p.query_zero);
 #pragma unroll
     for (int i = 0; i < 2; ++i) {
       uint32_t sum = 0;
@@ -189,7 +191,7 @@ struct Rows {
 
   // sums: Σ p̂ · value of the group's 32 columns, 8j + 2t and the next as Tile orders them.
   __device__ __forceinline__ void Mix(const uint32_t (&weights)[kTiles][2], int group, float (&sums)[4][4]) const {
-    const int lane = ReadLane();
+    const uint32_t lane = ReadLane();
     const uint32_t values = ValuesAt(lane % 16, lane / 16, group);
     float without_half[kLogSqrt2 ? 4 : 1][4];
 #pragma unroll
@@ -236,20 +238,20 @@ struct Rows {
 
   // A thread's columns are kWidth / 4 side by side.
   __device__ __forceinline__ void Write(int window, const uint32_t (&codes)[2][kWidth / 16]) const {
-    const int lane = ReadLane();
-    uint8_t* out = p.out + window * p.tokens * p.out_pitch + head * p.head_width;
-    const int column = lane % 4 * (kWidth / 4);
+    const uint32_t lane = ReadLane();
+    const int column = static_cast<int>(lane % 4) * (kWidth / 4);
+    uint8_t* out = p.out + RowAt(window, lane) * c.out_pitch + Anew(head) * c.head_width + column;
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
-      if (Row(lane, half) >= p.tokens) continue;
-      uint8_t* to = out + Row(lane, half) * p.out_pitch + column;
+      if (Row(lane, half) >= c.tokens) continue;
+      uint8_t* to = out + half * 8 * c.out_pitch;
       if (c.wide) {
         StoreAll(to, codes[half]);
         continue;
       }
 #pragma unroll
       for (int w = 0; w < kWidth / 16; ++w) {
-        if (column + 4 * w < p.head_width) reinterpret_cast<uint32_t*>(to)[w] = codes[half][w];
+        if (column + 4 * w < c.head_width) reinterpret_cast<uint32_t*>(to)[w] = codes[half][w];
       }
     }
   }

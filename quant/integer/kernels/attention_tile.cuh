@@ -12,7 +12,7 @@ namespace {
 template <int kBytes>
 struct TileRows {
   static constexpr int kPieces = kBytes / 16;
-  static __device__ __forceinline__ uint32_t Offset(int row, int piece) {
+  static __device__ __forceinline__ uint32_t Offset(uint32_t row, uint32_t piece) {
     return row * kBytes + ((piece ^ (row * kPieces / 8 & (kPieces - 1))) << 4);
   }
 };
@@ -37,7 +37,7 @@ struct HeadTile {
   static constexpr int kBytes = kOrigins + kAllKeys * 8;
 
   char* shared;
-  int tokens, head_width;
+  uint32_t tokens, head_width;
   int32_t query_zero;
   float value_offset;
 
@@ -45,16 +45,17 @@ struct HeadTile {
   // column c = t · kWidth / 4 + 2j + i is at 8j + 2t + i, so that a thread's columns 2t + i of all products' eights lie
   // side by side. Origins, of eight keys those of keys 2t and 2t + 1 twice in 16 bytes: kOrigin - query_zero · Σ key.
   template <typename Unit>
-  __device__ __forceinline__ void Load(const uint8_t* key, const uint8_t* value, int64_t pitch) const {
+  __device__ __forceinline__ void Load(const uint8_t* key, const uint8_t* value, int pitch) const {
     constexpr int kUnit = sizeof(Unit), kUnits = kWidth / kUnit, kAll = kAllKeys * kUnits;
 #pragma unroll 4
-    for (int i = threadIdx.x; i < kAll; i += blockDim.x) {  // whole warps: kAll is a multiple of 32
-      const int row = i / kUnits, unit = i % kUnits;
+    for (uint32_t i = threadIdx.x; i < kAll; i += blockDim.x) {  // whole warps: kAll is a multiple of 32
+      const uint32_t row = i / kUnits, unit = i % kUnits;
       Unit keys = {}, values = {};
       const bool there = row < tokens && unit * kUnit < head_width;
       if (there) {
-        keys = *reinterpret_cast<const Unit*>(key + row * pitch + unit * kUnit);
-        values = *reinterpret_cast<const Unit*>(value + row * pitch + unit * kUnit);
+        const int64_t at = static_cast<int64_t>(row) * pitch + unit * kUnit;
+        keys = *reinterpret_cast<const Unit*>(key + at);
+        values = *reinterpret_cast<const Unit*>(value + at);
       }
       *reinterpret_cast<Unit*>(shared + KeyRows::Offset(row, unit * kUnit / 16) + unit * kUnit % 16) = keys;
       StoreValues(row, unit * kUnit, there, values);
@@ -67,22 +68,22 @@ struct HeadTile {
   static __device__ __forceinline__ uint32_t SumOf(uint4 codes) {
     return SumOf(codes.x) + SumOf(codes.y) + SumOf(codes.z) + SumOf(codes.w);
   }
-  __device__ __forceinline__ void StoreValues(int row, int column, bool there, uint32_t codes) const {
+  __device__ __forceinline__ void StoreValues(uint32_t row, uint32_t column, bool there, uint32_t codes) const {
     StoreValue(row, column, there ? Centred<0>(codes, value_offset) : 0);
     StoreValue(row, column + 2, there ? Centred<2>(codes, value_offset) : 0);
   }
-  __device__ __forceinline__ void StoreValues(int row, int column, bool there, uint4 codes) const {
+  __device__ __forceinline__ void StoreValues(uint32_t row, uint32_t column, bool there, uint4 codes) const {
     StoreValues(row, column, there, codes.x);
     StoreValues(row, column + 4, there, codes.y);
     StoreValues(row, column + 8, there, codes.z);
     StoreValues(row, column + 12, there, codes.w);
   }
-  __device__ __forceinline__ void StoreValue(int row, int column, uint32_t pair) const {
-    const int thread = column / (kWidth / 4), piece = column % (kWidth / 4) / 2;
+  __device__ __forceinline__ void StoreValue(uint32_t row, uint32_t column, uint32_t pair) const {
+    const uint32_t thread = column / (kWidth / 4), piece = column % (kWidth / 4) / 2;
     *reinterpret_cast<uint32_t*>(shared + kValues + ValueRows::Offset(row, piece) + thread * 4) = pair;
   }
   template <int kUnits>
-  __device__ __forceinline__ void StoreOrigin(int row, int unit, uint32_t sum) const {
+  __device__ __forceinline__ void StoreOrigin(uint32_t row, uint32_t unit, uint32_t sum) const {
 #pragma unroll
     for (int lanes = 1; lanes < kUnits; lanes *= 2) sum += __shfl_xor_sync(~0u, sum, lanes);
     if (unit != 0) return;
