@@ -23,7 +23,7 @@ __global__ void __launch_bounds__(32 * kWarps<kTiles>, kBlocks<kTiles, kBiased>)
   const int head = static_cast<int>(blockIdx.x);
   using R = Rows<kTiles, kWidth, kLogSqrt2, kBiased>;
   const typename R::Tile tile{shared, static_cast<uint32_t>(c.tokens), static_cast<uint32_t>(c.head_width),
-                              static_cast<int>(p.query_zero), 8388608.0f + p.value_zero};
+                              static_cast<int>(p.query_zero), c.origin, 8388608.0f + p.value_zero};
   int window = static_cast<int>(blockIdx.z * gridDim.y + blockIdx.y);
   R rows(p, c, shared, head, kBiased ? window % c.masks : 0);
   if constexpr (R::kHeld) rows.Start(ReadWarp() * 16);

@@ -16,6 +16,7 @@ namespace qwt {
 // What the kernel needs of the arguments, in the form in which it needs it.
 struct AttentionConstants {
   int tokens = 0, heads = 0, head_width = 0, masks = 0, pitch = 0, out_pitch = 0;
+  uint32_t origin = 0;  // bits of the float that scores begin with: whole numbers are added to them as bits
   float per_step = 0;        // log2 e · score_scale: a step of the scores in powers of 2
   float log2_scale = 0;      // of log_scale
   uint32_t kept = 0;         // the bits 0x3f80 - code of a pair: codes above these stand for a power,
@@ -33,6 +34,8 @@ struct AttentionConstants {
     masks = static_cast<int>(p.masks);
     pitch = static_cast<int>(p.pitch);
     out_pitch = static_cast<int>(p.out_pitch);
+    // 1.5 · 2^23, or 2^23 where no sum is below 0: sums are of at most 64 products, below 2^22 or 2^23.
+    origin = p.query_zero < 0 ? 0x4b000000u : 0x4b400000u;
     per_step = p.score_scale * kLog2E;
     log2_scale = std::log2(p.log_scale);
     int codes = std::min(p.zero_code, kMostCode), last = kNone;

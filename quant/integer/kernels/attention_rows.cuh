@@ -108,7 +108,7 @@ struct Rows {
     uint32_t query[kDepths][4], x[kTiles][4];
     LoadQuery(Anew(window), lane, query);
     Products(lane, query, x);
-    float origin[2] = {kRounder, kRounder};
+    float origin[2];
     if constexpr (kBiased) RowOrigins(query, origin);
 #pragma unroll
     for (int j = 0; j < kTiles; ++j) {
@@ -137,7 +137,7 @@ struct Rows {
       }
       sum += __shfl_xor_sync(~0u, sum, 1);
       sum += __shfl_xor_sync(~0u, sum, 2);
-      origin[i] = __uint_as_float(kOrigin + key_zero * (static_cast<int>(sum) - zeros));
+      origin[i] = __uint_as_float(c.origin + key_zero * (static_cast<int>(sum) - zeros));
     }
   }
 

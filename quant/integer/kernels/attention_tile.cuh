@@ -24,8 +24,7 @@ __device__ __forceinline__ uint32_t Centred(uint32_t codes, float offset) {
                 __uint_as_float(__byte_perm(codes, 0x4b000000u, 0x7651 + kFirst)) - offset);
 }
 
-// What scores begin with, as bits of a float: the rounder, to which whole numbers below 2^22 may be added as bits.
-constexpr uint32_t kOrigin = 0x4b400000u, kNoScore = 0xff800000u;  // -infinity
+constexpr uint32_t kNoScore = 0xff800000u;  // -infinity
 
 // kKeys: a multiple of 8; kWidth: 32 or 64, of the tile. Keys beyond the window's tokens have zeros and kNoScore.
 template <int kKeys, int kWidth>
@@ -39,11 +38,12 @@ struct HeadTile {
   char* shared;
   uint32_t tokens, head_width;
   int32_t query_zero;
+  uint32_t origin;
   float value_offset;
 
   // Keys are codes: uint8 [kAllKeys, kWidth]. Values are numbers, bfloat16 [kAllKeys, kWidth], columns in another order:
   // column c = t · kWidth / 4 + 2j + i is at 8j + 2t + i, so that a thread's columns 2t + i of all products' eights lie
-  // side by side. Origins, of eight keys those of keys 2t and 2t + 1 twice in 16 bytes: kOrigin - query_zero · Σ key.
+  // side by side. Origins, of eight keys those of keys 2t and 2t + 1 twice in 16 bytes: origin - query_zero · Σ key.
   template <typename Unit>
   __device__ __forceinline__ void Load(const uint8_t* key, const uint8_t* value, int pitch) const {
     constexpr int kUnit = sizeof(Unit), kUnits = kWidth / kUnit, kAll = kAllKeys * kUnits;
@@ -87,9 +87,9 @@ struct HeadTile {
 #pragma unroll
     for (int lanes = 1; lanes < kUnits; lanes *= 2) sum += __shfl_xor_sync(~0u, sum, lanes);
     if (unit != 0) return;
-    const uint32_t origin = row < tokens ? kOrigin - query_zero * sum : kNoScore;
+    const uint32_t first = row < tokens ? origin - query_zero * sum : kNoScore;
     uint32_t* at = reinterpret_cast<uint32_t*>(shared + kOrigins) + row / 2 * 4 + row % 2;
-    at[0] = at[2] = origin;
+    at[0] = at[2] = first;
   }
 };
 
