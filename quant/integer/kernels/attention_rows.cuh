@@ -1,4 +1,4 @@
-// Sixteen queries of a head over all its keys, by one warp: scores stay in its registers.
+// Sixteen queries of a head over all its keys, by one warp: scores stay in its registers, and bound how many warps run at once.
 #pragma once
 
 #include "quant/integer/kernels/attention_tile.cuh"
