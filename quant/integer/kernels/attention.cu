@@ -8,22 +8,28 @@
 namespace qwt {
 namespace {
 
-// Sixteen queries are a warp's at a time. Blocks of a multiprocessor: as many as registers allow, which hold all scores.
+// Sixteen queries are a warp's at a time. A multiprocessor has as many blocks as registers allow, which hold all scores.
 template <int kTiles>
-constexpr int kWarps = kTiles <= 8 ? (kTiles + 1) / 2 : kTiles <= 25 ? (kTiles + 3) / 4 : 6;
+constexpr int kWarps = kTiles <= 8    ? (kTiles + 1) / 2
+                       : kTiles <= 25 ? (kTiles + 3) / 4
+                                      : 6;
 template <int kTiles, bool kBiased>
-constexpr int kBlocks = kTiles <= 8 ? 4 : kBiased ? 1 : kTiles <= 18 ? 3 : 2;
+constexpr int kBlocks = kTiles <= 8    ? 4
+                        : kBiased      ? 1
+                        : kTiles <= 18 ? 3
+                                       : 2;
 
-// A block has head blockIdx.x of one window or, where biases stay in registers, of every gridDim.y-th, which have the same
-// mask: gridDim.y is a multiple of masks.
+// A block has head blockIdx.x of one window or, where biases stay in registers, of every gridDim.y-th, which have the
+// same mask: gridDim.y is a multiple of masks.
 template <int kTiles, int kWidth, bool kLogSqrt2, bool kBiased>
 __global__ void __launch_bounds__(32 * kWarps<kTiles>, kBlocks<kTiles, kBiased>)
     Attention(const __grid_constant__ AttentionArguments p, const __grid_constant__ AttentionConstants c) {
   extern __shared__ __align__(128) char shared[];
   const int head = static_cast<int>(blockIdx.x);
   using R = Rows<kTiles, kWidth, kLogSqrt2, kBiased>;
-  const typename R::Tile tile{shared, static_cast<uint32_t>(c.tokens), static_cast<uint32_t>(c.head_width),
-                              static_cast<int>(p.query_zero), c.origin, 8388608.0f + p.value_zero};
+  const typename R::Tile tile{
+      shared,   static_cast<uint32_t>(c.tokens), static_cast<uint32_t>(c.head_width), static_cast<int>(p.query_zero),
+      c.origin, 8388608.0f + p.value_zero};
   int window = static_cast<int>(blockIdx.z * gridDim.y + blockIdx.y);
   R rows(p, c, shared, head, kBiased ? window % c.masks : 0);
   if constexpr (R::kHeld) rows.Start(ReadWarp() * 16);
@@ -65,8 +71,10 @@ template <int kTiles, int kWidth, bool kLogSqrt2, bool kBiased>
 void Launch(const AttentionArguments& p, cudaStream_t stream) {
   constexpr int kSharedBytes = HeadTile<kTiles * 8, kWidth>::kBytes;
   const auto kernel = Attention<kTiles, kWidth, kLogSqrt2, kBiased>;
-  static const cudaError_t allowed = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kSharedBytes);
-  if (allowed != cudaSuccess) throw std::runtime_error(std::string("attention on the GPU: ") + cudaGetErrorString(allowed));
+  static const cudaError_t allowed =
+      cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kSharedBytes);
+  if (allowed != cudaSuccess)
+    throw std::runtime_error(std::string("attention on the GPU: ") + cudaGetErrorString(allowed));
   const dim3 blocks = Blocks(p, Rows<kTiles, kWidth, kLogSqrt2, kBiased>::kHeld);
   kernel<<<blocks, 32 * kWarps<kTiles>, kSharedBytes, stream>>>(p, AttentionConstants(p, kWidth));
   CheckLaunch("attention");
@@ -75,8 +83,9 @@ void Launch(const AttentionArguments& p, cudaStream_t stream) {
 template <int kTiles, int kWidth>
 void Launch(const AttentionArguments& p, cudaStream_t stream) {
   const bool biased = p.bias != nullptr || p.mask != nullptr;
-  const auto launch = p.log_sqrt2 ? (biased ? Launch<kTiles, kWidth, true, true> : Launch<kTiles, kWidth, true, false>)
-                                  : (biased ? Launch<kTiles, kWidth, false, true> : Launch<kTiles, kWidth, false, false>);
+  const auto launch = p.log_sqrt2
+                          ? (biased ? Launch<kTiles, kWidth, true, true> : Launch<kTiles, kWidth, true, false>)
+                          : (biased ? Launch<kTiles, kWidth, false, true> : Launch<kTiles, kWidth, false, false>);
   launch(p, stream);
 }
 

@@ -1,9 +1,9 @@
 // Softmax codes of two keys at once, as bits of bfloat16.
 //
-// A log√2 code is round(position), position = -2 · log2(p / scale). 1 - position / 256, clamped to [0, 1] and rounded to
-// bfloat16, whose steps are 1/256 below 1, has the bits 0x3f80 - code (codes to 128; above them lower bits). 64 times
-// that, less a constant, is 0x3f80 - 64 · code: a power of 2 for even codes, 2^-(code / 2), and 1.5 · 2^-((code + 1) / 2)
-// for odd ones, since one bit of bfloat16's seven bits of mantissa is set. Without that bit odd codes have the power too.
+// A log√2 code is round(position), position = -2 · log2(p / scale). 1 - position / 256, clamped to [0, 1] and rounded
+// to bfloat16, whose steps are 1/256 below 1, has the bits 0x3f80 - code (codes to 128; above them lower bits). 64
+// times that, less a constant, is 0x3f80 - 64 · code: 2^-(code / 2) for even codes, and for odd ones, in which the
+// highest bit of the mantissa is set, 1.5 · 2^-k with k = (code + 1) / 2. Without that bit odd codes have 2^-k.
 #pragma once
 
 #include <algorithm>
@@ -16,17 +16,17 @@ namespace qwt {
 // What the kernel needs of the arguments, in the form in which it needs it.
 struct AttentionConstants {
   int tokens = 0, heads = 0, head_width = 0, masks = 0, pitch = 0, out_pitch = 0;
-  uint32_t origin = 0;  // bits of the float that scores begin with: whole numbers are added to them as bits
-  float per_step = 0;        // log2 e · score_scale: a step of the scores in powers of 2
-  float log2_scale = 0;      // of log_scale
-  uint32_t kept = 0;         // the bits 0x3f80 - code of a pair: codes above these stand for a power,
-  uint32_t otherwise = 0;    // others for that of these bits
-  float unit = 0;            // of Σ p̂ (v - zero)
-  bool wide = false;         // heads fill their tiles, and all rows begin at multiples of 16 bytes
+  uint32_t origin = 0;     // bits of the float that scores begin with: whole numbers are added to them as bits
+  float per_step = 0;      // log2 e · score_scale: a step of the scores in powers of 2
+  float log2_scale = 0;    // of log_scale
+  uint32_t kept = 0;       // the bits 0x3f80 - code of a pair: codes above these stand for a power,
+  uint32_t otherwise = 0;  // others for that of these bits
+  float unit = 0;          // of Σ p̂ (v - zero)
+  bool wide = false;       // heads fill their tiles, and all rows begin at multiples of 16 bytes
 
   explicit AttentionConstants(const AttentionArguments& p, int tile_width) {
     constexpr float kLog2E = 1.44269504088896340736f;
-    // Codes that stand for less than 2^-64 stand for 0: float32's sums do not see them. 254 is the code of bfloat16's 0.
+    // What codes of 128 and more stand for float32's sums do not see: 0. By its bits 254 is the code of 0.
     constexpr int kMostCode = 128, kNone = 254;
     tokens = static_cast<int>(p.tokens);
     heads = static_cast<int>(p.heads);

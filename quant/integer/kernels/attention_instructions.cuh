@@ -24,10 +24,9 @@ __device__ __forceinline__ void Multiply(float (&d)[4], const uint32_t (&a)[4], 
 }
 // The same of eight keys: a [16 x 8] · b [8 x 8].
 __device__ __forceinline__ void Multiply(float (&d)[4], const uint32_t (&a)[2], uint32_t b) {
-  asm volatile(
-      "mma.sync.aligned.m16n8k8.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5}, {%6}, {%0, %1, %2, %3};"
-      : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
-      : "r"(a[0]), "r"(a[1]), "r"(b));
+  asm volatile("mma.sync.aligned.m16n8k8.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5}, {%6}, {%0, %1, %2, %3};"
+               : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+               : "r"(a[0]), "r"(a[1]), "r"(b));
 }
 
 // Four words for a thread each, 16 bytes of a multiple of 16.
@@ -35,12 +34,14 @@ __device__ __forceinline__ void LoadWords(uint32_t (&r)[4], uint32_t from) {
   asm volatile("ld.shared.v4.b32 {%0, %1, %2, %3}, [%4];" : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3]) : "r"(from));
 }
 
-// The thread's place in its warp and the warp's in its block, read anew: what depends on it is not kept where registers are few.
+// The thread's place in its warp and the warp's in its block, read anew: what depends on it is not kept where registers
+// are few.
 __device__ __forceinline__ uint32_t ReadLane() {
   uint32_t lane;
   asm volatile("mov.u32 %0, %%laneid;" : "=r"(lane));
   return lane;
-}__device__ __forceinline__ int ReadWarp() {
+}
+__device__ __forceinline__ int ReadWarp() {
   int thread;
   asm volatile("mov.u32 %0, %%tid.x;" : "=r"(thread));
   return thread / 32;
@@ -66,7 +67,7 @@ __device__ __forceinline__ uint32_t Halves(float first, float second) {
   return d;
 }
 
-// All bits of each half that is above y's. Neither is above 0x7c00: as float16 such numbers have the order of their bits.
+// All bits of each half that is above y's, both at most 0x7c00: as float16 they have the order of their bits.
 __device__ __forceinline__ uint32_t HalvesAbove(uint32_t x, uint32_t y) {
   uint32_t mask;
   asm("set.gt.u32.f16x2 %0, %1, %2;" : "=r"(mask) : "r"(x), "r"(y));

@@ -1,4 +1,5 @@
-// Sixteen queries of a head over all its keys, by one warp: scores stay in its registers, and bound how many warps run at once.
+// Sixteen queries of a head over all its keys, by one warp: scores stay in its registers, and bound how many warps run
+// at once.
 #pragma once
 
 #include "quant/integer/kernels/attention_tile.cuh"
@@ -21,7 +22,8 @@ struct Rows {
   int head, mask, first_row;
   float held[kHeld ? kTiles : 1][4];
 
-  __device__ __forceinline__ Rows(const AttentionArguments& p, const AttentionConstants& c, const char* tile, int head, int mask)
+  __device__ __forceinline__ Rows(const AttentionArguments& p, const AttentionConstants& c, const char* tile, int head,
+                                  int mask)
       : p(p), c(c), shared(SharedAddress(tile)), head(head), mask(mask), first_row(0) {}
 
   __device__ __forceinline__ void Start(int row) {
@@ -58,7 +60,9 @@ struct Rows {
   }
 
  private:
-  __device__ __forceinline__ int Row(uint32_t lane, int half) const { return first_row + static_cast<int>(lane / 4) + half * 8; }
+  __device__ __forceinline__ int Row(uint32_t lane, int half) const {
+    return first_row + static_cast<int>(lane / 4) + half * 8;
+  }
 
   // The lane's first row among all windows'.
   __device__ __forceinline__ int64_t RowAt(int window, uint32_t lane) const { return window * c.tokens + Row(lane, 0); }
@@ -82,9 +86,10 @@ struct Rows {
     }
   }
 
-  // Σ query · key and what it begins with, of all keys: bits of floats. Sixteen keys at a time; depth after depth, so that
-  // few of their registers are needed at once.
-  __device__ __forceinline__ void Products(uint32_t lane, const uint32_t (&query)[kDepths][4], uint32_t (&x)[kTiles][4]) const {
+  // Σ query · key and what it begins with, of all keys: bits of floats. Sixteen keys at a time; depth after depth, so
+  // that few of their registers are needed at once.
+  __device__ __forceinline__ void Products(uint32_t lane, const uint32_t (&query)[kDepths][4],
+                                           uint32_t (&x)[kTiles][4]) const {
     const uint32_t keys = shared + Tile::KeyRows::Offset(lane / 16 * 8 + lane % 8, lane / 8 % 2);
     const uint32_t origins = shared + Tile::kOrigins + lane % 4 * 16;
 #pragma unroll
@@ -115,7 +120,8 @@ struct Rows {
 #pragma unroll
       for (int i = 0; i < 4; ++i) {
         s[j][i] = __uint_as_float(x[j][i]);
-        if constexpr (kBiased) s[j][i] = fmaf(s[j][i] - origin[i / 2], c.per_step, kHeld ? held[j][i] : BiasOf(lane, j, i));
+        if constexpr (kBiased)
+          s[j][i] = fmaf(s[j][i] - origin[i / 2], c.per_step, kHeld ? held[j][i] : BiasOf(lane, j, i));
       }
     }
     float most[2];
@@ -141,7 +147,8 @@ struct Rows {
     }
   }
 
-  // Of four threads' keys. Without biases the floats are above 0 but where there is no key: their bits have their order.
+  // Of four threads' keys. Without biases the floats are above 0 but where there is no key: their bits have their
+  // order.
   __device__ __forceinline__ void LargestOf(const float (&s)[kTiles][4], float (&most)[2]) const {
 #pragma unroll
     for (int i = 0; i < 2; ++i) {

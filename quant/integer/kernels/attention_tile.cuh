@@ -7,8 +7,8 @@ namespace qwt {
 namespace {
 
 // Rows of so many bytes (32, 64 or 128), pieces of 16 bytes swizzled so that the same piece of eight rows lies in
-// different banks. A tile begins at a multiple of 128 bytes: piece i ^ 2 of a row is at the address ^ 32, and what eight
-// rows further on is at the address + 8 * kBytes.
+// different banks. A tile begins at a multiple of 128 bytes: piece i ^ 2 of a row is at the address ^ 32, and what
+// eight rows further on is at the address + 8 * kBytes.
 template <int kBytes>
 struct TileRows {
   static constexpr int kPieces = kBytes / 16;
@@ -41,9 +41,10 @@ struct HeadTile {
   uint32_t origin;
   float value_offset;
 
-  // Keys are codes: uint8 [kAllKeys, kWidth]. Values are numbers, bfloat16 [kAllKeys, kWidth], columns in another order:
-  // column c = t · kWidth / 4 + 2j + i is at 8j + 2t + i, so that a thread's columns 2t + i of all products' eights lie
-  // side by side. Origins, of eight keys those of keys 2t and 2t + 1 twice in 16 bytes: origin - query_zero · Σ key.
+  // Keys are codes: uint8 [kAllKeys, kWidth]. Values are numbers, bfloat16 [kAllKeys, kWidth], columns in another
+  // order: column c = t · kWidth / 4 + 2j + i is at 8j + 2t + i, so that a thread's columns 2t + i of all products'
+  // eights lie side by side. Origins, of eight keys those of keys 2t and 2t + 1 twice in 16 bytes: origin - query_zero
+  // · Σ key.
   template <typename Unit>
   __device__ __forceinline__ void Load(const uint8_t* key, const uint8_t* value, int pitch) const {
     constexpr int kUnit = sizeof(Unit), kUnits = kWidth / kUnit, kAll = kAllKeys * kUnits;
