@@ -116,10 +116,10 @@ at::Tensor LowQuantile(const at::Tensor& extremes, double p, int64_t count) {
   const QuantilePosition position = PositionOfQuantile(1 - p, count);
   const int64_t channels = extremes.size(1), kept = extremes.size(2);
   at::Tensor quantile = at::empty({channels}, at::kFloat);
-  for (int64_t c = 0; c < channels; ++c) {
-    const float* row = extremes.data_ptr<float>() + (channels + c) * kept;
-    quantile.data_ptr<float>()[c] =
-        Interpolate(-row[position.below], -row[std::min(position.below + 1, count - 1)], position.fraction);
+  float* to = quantile.mutable_data_ptr<float>();
+  const float* row = extremes.const_data_ptr<float>() + channels * kept;
+  for (int64_t c = 0; c < channels; ++c, row += kept) {
+    to[c] = Interpolate(-row[position.below], -row[std::min(position.below + 1, count - 1)], position.fraction);
   }
   return quantile;
 }
@@ -129,9 +129,10 @@ at::Tensor HighQuantile(const at::Tensor& extremes, double p, int64_t count) {
   const int64_t channels = extremes.size(1), kept = extremes.size(2);
   const int64_t from = count - 1 - position.below;
   at::Tensor quantile = at::empty({channels}, at::kFloat);
-  for (int64_t c = 0; c < channels; ++c) {
-    const float* row = extremes.data_ptr<float>() + c * kept;
-    quantile.data_ptr<float>()[c] = Interpolate(row[from], row[std::max<int64_t>(from - 1, 0)], position.fraction);
+  float* to = quantile.mutable_data_ptr<float>();
+  const float* row = extremes.const_data_ptr<float>();
+  for (int64_t c = 0; c < channels; ++c, row += kept) {
+    to[c] = Interpolate(row[from], row[std::max<int64_t>(from - 1, 0)], position.fraction);
   }
   return quantile;
 }

@@ -111,9 +111,8 @@ __global__ void ErrorsOfRuns(const float* __restrict__ x, int64_t outer, int64_t
     if (threadIdx.x >= width) continue;
     for (int j = 0; j < kCount; ++j) shared[j][threadIdx.x] += shared[j][threadIdx.x + width];
   }
-  if (threadIdx.x < kCount) {
-    parts[(blockIdx.y * candidates + first + threadIdx.x) * channels + c] = shared[threadIdx.x][0];
-  }
+  if (threadIdx.x > 0) return;
+  for (int j = 0; j < kCount; ++j) parts[(blockIdx.y * candidates + first + j) * channels + c] = shared[j][0];
 }
 
 // Part blockIdx.y of the rows, a thread for each channel.
