@@ -38,7 +38,8 @@ class Quantizer {
   // x̂: x quantised and dequantised; same shape, contiguous.
   virtual at::Tensor Apply(const at::Tensor& x, const SiteQuantization& site) const = 0;
   // Σ (x - x̂)² of each channel for each of several scales: float64 [candidates, channels], where x lies, the same bits
-  // every time. scales, zero_points: float32 [candidates, channels]. Unless overridden, applies them one by one.
+  // every time. scales, zero_points: float32 [candidates, channels], contiguous. Unless overridden, applies them one by
+  // one.
   virtual at::Tensor Errors(const at::Tensor& x, const QuantSpec& spec, const at::Tensor& scales,
                             const at::Tensor& zero_points) const;
   // uint8 codes; Dequantize(Codes(x)) equals Apply(x) to the last bit. InvalidArgument where the codes are no integers.

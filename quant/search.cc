@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "ATen/TensorOperators.h"
+#include "ATen/ops/cat.h"
 #include "ATen/ops/empty.h"
 #include "ATen/ops/empty_like.h"
 #include "ATen/ops/isfinite.h"
@@ -164,6 +165,13 @@ at::Tensor Stacked(const std::vector<ScaleCandidate>& candidates, at::Device dev
   return at::stack({at::stack(scales), at::stack(zero_points)}).to(device);
 }
 
+// tried: of Stacked. A few at a time, since a GPU's memory for partial sums grows with their number.
+at::Tensor ErrorsOf(const at::Tensor& x, const Quantizer& quantizer, const QuantSpec& spec, const at::Tensor& tried) {
+  std::vector<at::Tensor> errors;
+  for (const at::Tensor& some : tried.split(16, 1)) errors.push_back(quantizer.Errors(x, spec, some[0], some[1]));
+  return at::cat(errors);
+}
+
 // Σ (x - x̂)² over all ranks: float64 [candidates, channels]. Errors found on a GPU leave it together.
 absl::StatusOr<at::Tensor> Scores(const Quantizer& quantizer, const QuantSpec& spec,
                                   const std::vector<at::Tensor>& batches, const std::vector<ScaleCandidate>& candidates,
@@ -173,7 +181,7 @@ absl::StatusOr<at::Tensor> Scores(const Quantizer& quantizer, const QuantSpec& s
     const at::Tensor tried = Stacked(candidates, batches[0].device());
     std::vector<at::Tensor> errors(batches.size());
     QWT_RETURN_IF_ERROR(ParallelFor(batches.size(), threads, [&](int64_t i) {
-      errors[i] = quantizer.Errors(batches[i], spec, tried[0], tried[1]);
+      errors[i] = ErrorsOf(batches[i], quantizer, spec, tried);
       return absl::OkStatus();
     }));
     const at::Tensor of_batches = at::stack(errors).cpu();

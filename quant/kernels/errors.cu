@@ -177,8 +177,9 @@ void LaunchAll(const Kind& kind, const ErrorLayout& of, const float* x, double* 
 
 int64_t ErrorParts(const ErrorLayout& of) {
   if (of.channels == 0) return 1;
-  if (!InRuns(of)) return std::max<int64_t>(1, std::min<int64_t>(of.outer, 1024));
-  return std::max<int64_t>(1, std::min(BlocksFor(of.outer * of.inner), kMostBlocks / of.channels) / 2);
+  constexpr int64_t kResident = kMostBlocks / 2;
+  if (InRuns(of)) return std::max<int64_t>(1, std::min(BlocksFor(of.outer * of.inner) / 2, kResident / of.channels));
+  return std::max<int64_t>(1, std::min(of.outer, kResident / ((of.channels + kThreads - 1) / kThreads)));
 }
 
 void UniformErrorsOnGpu(const UniformArguments& a, int64_t candidates, const float* x, double* parts, void* stream) {

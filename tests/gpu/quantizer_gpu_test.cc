@@ -206,7 +206,7 @@ TEST_F(QuantizerGpuTest, ScalesAreTheCpus) {
   for (const char* quantizer : {"uniform", "log_sqrt2"}) {
     for (int dim : {0, -1, 99}) {
       QuantSpec spec = Spec(quantizer, 4, dim != 99, dim);
-      spec.fractions = {1.0, 0.9, 0.7};
+      spec.fractions = {1.0, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4};
       std::vector<at::Tensor> batches, on_gpu;
       for (int i = 0; i < 3; ++i) {
         batches.push_back(at::rand({16, 300, 24}).pow(6));
