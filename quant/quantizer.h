@@ -25,8 +25,8 @@ struct ScaleCandidate {
 };
 
 // Const and thread safe. x: float32, any shape; per channel, site.spec.channel_dim has as many elements as site.scale.
-// Apply and Positions run where x lies, on the CPU or a GPU, and the site's tensors lie there too; all else is for the
-// CPU.
+// Apply, Errors and Positions run where x lies, on the CPU or a GPU, and the site's tensors lie there too; all else is
+// for the CPU.
 class Quantizer {
  public:
   virtual ~Quantizer() = default;
@@ -37,6 +37,11 @@ class Quantizer {
   virtual int Levels(const QuantSpec& spec) const = 0;
   // x̂: x quantised and dequantised; same shape, contiguous.
   virtual at::Tensor Apply(const at::Tensor& x, const SiteQuantization& site) const = 0;
+  // Σ (x - x̂)² of each channel for each of several scales: float64 [candidates, channels], where x lies, the same bits
+  // every time. scales, zero_points: float32 [candidates, channels], contiguous. Unless overridden, applies them one by
+  // one.
+  virtual at::Tensor Errors(const at::Tensor& x, const QuantSpec& spec, const at::Tensor& scales,
+                            const at::Tensor& zero_points) const;
   // uint8 codes; Dequantize(Codes(x)) equals Apply(x) to the last bit. InvalidArgument where the codes are no integers.
   virtual absl::StatusOr<at::Tensor> Codes(const at::Tensor& x, const SiteQuantization& site) const = 0;
   virtual at::Tensor Dequantize(const at::Tensor& codes, const SiteQuantization& site) const = 0;

@@ -4,13 +4,12 @@
 #include <cmath>
 #include <limits>
 #include <memory>
-#include <mutex>
 
 #include "ATen/TensorOperators.h"
 #include "ATen/ops/cat.h"
 #include "ATen/ops/empty.h"
 #include "ATen/ops/empty_like.h"
-#include "ATen/ops/full.h"
+#include "ATen/ops/isfinite.h"
 #include "ATen/ops/stack.h"
 #include "ATen/ops/zeros.h"
 #include "absl/strings/str_cat.h"
@@ -18,8 +17,7 @@
 #include "core/base/status.h"
 #include "core/comm/exact_sum.h"
 #include "core/tensor/parallel.h"
-#include "quant/batch_statistics.h"
-#include "quant/kernels/statistics.h"
+#include "quant/extremes.h"
 #include "quant/quantizer.h"
 
 namespace qwt {
@@ -53,86 +51,59 @@ absl::Status CheckSpec(const std::string& site, const QuantSpec& spec) {
 }
 
 absl::StatusOr<Extent> FindExtent(const std::string& site, const QuantSpec& spec,
-                                  const std::vector<at::Tensor>& batches, Communicator& comm, int threads) {
-  std::vector<char> finite(batches.size());
-  QWT_RETURN_IF_ERROR(ParallelFor(batches.size(), threads, [&](int64_t i) {
-    finite[i] = AllFinite(batches[i]);
-    return absl::OkStatus();
-  }));
-  at::Tensor mine = at::zeros({3}, at::kLong);  // values a channel, channels, batches with NaN or infinity
+                                  const std::vector<at::Tensor>& batches, Communicator& comm) {
+  at::Tensor mine = at::zeros({2}, at::kLong);  // values a channel, channels
   int64_t* counts = mine.data_ptr<int64_t>();
-  for (size_t i = 0; i < batches.size(); ++i) {
-    const ChannelLayout layout = LayoutOf(batches[i], spec);
+  for (const at::Tensor& batch : batches) {
+    const ChannelLayout layout = LayoutOf(batch, spec);
     counts[0] += layout.outer * layout.inner;
     counts[1] = layout.channels;
-    counts[2] += !finite[i];
   }
   QWT_ASSIGN_OR_RETURN(const at::Tensor all, AllGather(mine, comm));
   Extent extent;
-  int64_t damaged = 0;
   for (int64_t rank = 0; rank < comm.size(); ++rank) {
-    const int64_t* of_rank = all.data_ptr<int64_t>() + 3 * rank;
-    extent.count += of_rank[0];
-    extent.channels = std::max(extent.channels, of_rank[1]);
-    damaged += of_rank[2];
-  }
-  if (damaged > 0) {
-    return absl::InvalidArgumentError(absl::StrCat(site, ": NaN or infinity in ", damaged,
-                                                   " of the batches to quantise; check the parameters and the images"));
+    extent.count += all.data_ptr<int64_t>()[2 * rank];
+    extent.channels = std::max(extent.channels, all.data_ptr<int64_t>()[2 * rank + 1]);
   }
   if (extent.count == 0) return absl::InvalidArgumentError(absl::StrCat(site, ": no values to find a scale from"));
   return extent;
 }
 
-// parts: [channels, any]. The `kept` largest of all, -infinity where there are fewer.
-at::Tensor MergeLargest(const std::vector<at::Tensor>& parts, int64_t channels, int64_t kept) {
-  at::Tensor merged = at::full({channels, kept}, -std::numeric_limits<float>::infinity());
-  for (int64_t c = 0; c < channels; ++c) {
-    LargestValues largest(kept);
-    for (const at::Tensor& part : parts) {
-      const float* row = part.const_data_ptr<float>() + c * part.size(1);
-      for (int64_t i = 0; i < part.size(1); ++i) largest.Add(row[i]);
-    }
-    const std::vector<float>& sorted = largest.Sorted();
-    std::copy(sorted.begin(), sorted.end(), merged.mutable_data_ptr<float>() + c * kept);
-  }
-  return merged;
-}
-
-// Of this rank's extremes those of all ranks, in one collective.
-absl::StatusOr<Extremes> MergeOverRanks(const Extremes& mine, const Extent& extent, Communicator& comm) {
-  if (comm.size() == 1) return mine;
-  const int64_t largest = mine.largest.size(1), smallest = mine.smallest_negated.size(1);
-  QWT_ASSIGN_OR_RETURN(const at::Tensor all, AllGather(at::cat({mine.largest, mine.smallest_negated}, 1), comm));
-  std::vector<at::Tensor> largest_of, smallest_of;
-  for (int64_t rank = 0; rank < comm.size(); ++rank) {
-    largest_of.push_back(all[rank].narrow(1, 0, largest).contiguous());
-    smallest_of.push_back(all[rank].narrow(1, largest, smallest).contiguous());
-  }
-  return Extremes{MergeLargest(largest_of, extent.channels, largest),
-                  MergeLargest(smallest_of, extent.channels, smallest)};
-}
-
-absl::StatusOr<Extremes> FindExtremes(const QuantSpec& spec, const std::vector<at::Tensor>& batches,
-                                      const Extent& extent, Communicator& comm, int threads) {
-  int64_t kept_largest = 1, kept_smallest = 1;
+// How many of each channel's largest and smallest values the spec's quantiles lie among.
+int64_t KeptOf(const QuantSpec& spec, int64_t count) {
+  int64_t kept = 1;
   for (double p : spec.percentiles) {
-    kept_largest = std::max(kept_largest, extent.count - PositionOfQuantile(p, extent.count).below);
-    kept_smallest = std::max(kept_smallest, std::min(PositionOfQuantile(1 - p, extent.count).below + 2, extent.count));
+    kept = std::max(kept, count - PositionOfQuantile(p, count).below);
+    kept = std::max(kept, std::min(PositionOfQuantile(1 - p, count).below + 2, count));
   }
-  std::vector<Extremes> parts(batches.size());
+  return kept;
+}
+
+absl::Status NotFinite(const std::string& site, const std::vector<at::Tensor>& batches, Communicator& comm) {
+  at::Tensor mine = at::zeros({1}, at::kLong);
+  for (const at::Tensor& batch : batches) mine.data_ptr<int64_t>()[0] += !AllFinite(batch);
+  QWT_ASSIGN_OR_RETURN(const at::Tensor all, AllGather(mine, comm));
+  return absl::InvalidArgumentError(absl::StrCat(site, ": NaN or infinity in ", all.sum().item<int64_t>(),
+                                                 " of the batches to quantise; check the parameters and the images"));
+}
+
+// Of all ranks' values: float32 [2, channels, kept] on the CPU, finite.
+absl::StatusOr<at::Tensor> FindExtremes(const std::string& site, const QuantSpec& spec,
+                                        const std::vector<at::Tensor>& batches, const Extent& extent,
+                                        Communicator& comm, int threads) {
+  const int64_t kept = KeptOf(spec, extent.count);
+  std::vector<at::Tensor> parts(batches.size());
   QWT_RETURN_IF_ERROR(ParallelFor(batches.size(), threads, [&](int64_t i) {
-    parts[i] = ExtremesOf(batches[i], LayoutOf(batches[i], spec), kept_largest, kept_smallest);
+    parts[i] = ExtremesOf(batches[i], LayoutOf(batches[i], spec), kept);
     return absl::OkStatus();
   }));
-  std::vector<at::Tensor> largest, smallest;
-  for (const Extremes& part : parts) {
-    largest.push_back(part.largest);
-    smallest.push_back(part.smallest_negated);
+  at::Tensor extremes = MergeExtremes(parts, extent.channels, kept);
+  if (comm.size() > 1) {
+    QWT_ASSIGN_OR_RETURN(const at::Tensor of_ranks, AllGather(extremes, comm));
+    extremes = MergeExtremes(of_ranks.unbind(0), extent.channels, kept);
   }
-  return MergeOverRanks(
-      {MergeLargest(largest, extent.channels, kept_largest), MergeLargest(smallest, extent.channels, kept_smallest)},
-      extent, comm);
+  if (!extremes.isfinite().all().item<bool>()) return NotFinite(site, batches, comm);
+  return extremes;
 }
 
 // at::lerp's formula. Adding 0 turns -0, which a sum over ranks cannot carry, into 0.
@@ -142,31 +113,32 @@ float Interpolate(float from, float to, float fraction) {
   return (fraction < 0.5f ? from + fraction * step : to - step * (1.0f - fraction)) + 0.0f;
 }
 
-at::Tensor LowQuantile(const Extremes& extremes, double p, int64_t count) {
+at::Tensor LowQuantile(const at::Tensor& extremes, double p, int64_t count) {
   const QuantilePosition position = PositionOfQuantile(1 - p, count);
-  const int64_t channels = extremes.smallest_negated.size(0), kept = extremes.smallest_negated.size(1);
+  const int64_t channels = extremes.size(1), kept = extremes.size(2);
   at::Tensor quantile = at::empty({channels}, at::kFloat);
-  for (int64_t c = 0; c < channels; ++c) {
-    const float* row = extremes.smallest_negated.data_ptr<float>() + c * kept;
-    quantile.data_ptr<float>()[c] =
-        Interpolate(-row[position.below], -row[std::min(position.below + 1, count - 1)], position.fraction);
+  float* to = quantile.mutable_data_ptr<float>();
+  const float* row = extremes.const_data_ptr<float>() + channels * kept;
+  for (int64_t c = 0; c < channels; ++c, row += kept) {
+    to[c] = Interpolate(-row[position.below], -row[std::min(position.below + 1, count - 1)], position.fraction);
   }
   return quantile;
 }
 
-at::Tensor HighQuantile(const Extremes& extremes, double p, int64_t count) {
+at::Tensor HighQuantile(const at::Tensor& extremes, double p, int64_t count) {
   const QuantilePosition position = PositionOfQuantile(p, count);
-  const int64_t channels = extremes.largest.size(0), kept = extremes.largest.size(1);
+  const int64_t channels = extremes.size(1), kept = extremes.size(2);
   const int64_t from = count - 1 - position.below;
   at::Tensor quantile = at::empty({channels}, at::kFloat);
-  for (int64_t c = 0; c < channels; ++c) {
-    const float* row = extremes.largest.data_ptr<float>() + c * kept;
-    quantile.data_ptr<float>()[c] = Interpolate(row[from], row[std::max<int64_t>(from - 1, 0)], position.fraction);
+  float* to = quantile.mutable_data_ptr<float>();
+  const float* row = extremes.const_data_ptr<float>();
+  for (int64_t c = 0; c < channels; ++c, row += kept) {
+    to[c] = Interpolate(row[from], row[std::max<int64_t>(from - 1, 0)], position.fraction);
   }
   return quantile;
 }
 
-std::vector<ScaleCandidate> Candidates(const Quantizer& quantizer, const QuantSpec& spec, const Extremes& extremes,
+std::vector<ScaleCandidate> Candidates(const Quantizer& quantizer, const QuantSpec& spec, const at::Tensor& extremes,
                                        int64_t count) {
   std::vector<ScaleCandidate> candidates;
   for (double p : spec.percentiles) {
@@ -183,43 +155,39 @@ SiteQuantization MakeSite(const QuantSpec& spec, const ScaleCandidate& candidate
   return {spec, candidate.scale, candidate.zero_point};
 }
 
-// The candidates' scales and zero points, each [candidates, channels], where the values lie.
-struct CandidateTensors {
-  at::Tensor scales, zero_points;
-
-  CandidateTensors(const std::vector<ScaleCandidate>& candidates, at::Device device) {
-    std::vector<at::Tensor> scale, zero_point;
-    for (const ScaleCandidate& candidate : candidates) {
-      scale.push_back(candidate.scale);
-      zero_point.push_back(candidate.zero_point);
-    }
-    scales = at::stack(scale).to(device);
-    zero_points = at::stack(zero_point).to(device);
+// The candidates' scales and zero points where the values lie: [2, candidates, channels].
+at::Tensor Stacked(const std::vector<ScaleCandidate>& candidates, at::Device device) {
+  std::vector<at::Tensor> scales, zero_points;
+  for (const ScaleCandidate& candidate : candidates) {
+    scales.push_back(candidate.scale);
+    zero_points.push_back(candidate.zero_point);
   }
-};
+  return at::stack({at::stack(scales), at::stack(zero_points)}).to(device);
+}
 
-// Σ (x - x̂)² over all ranks: float64 [candidates, channels].
+// tried: of Stacked. A few at a time, since a GPU's memory for partial sums grows with their number.
+at::Tensor ErrorsOf(const at::Tensor& x, const Quantizer& quantizer, const QuantSpec& spec, const at::Tensor& tried) {
+  std::vector<at::Tensor> errors;
+  for (const at::Tensor& some : tried.split(16, 1)) errors.push_back(quantizer.Errors(x, spec, some[0], some[1]));
+  return at::cat(errors);
+}
+
+// Σ (x - x̂)² over all ranks: float64 [candidates, channels]. Errors found on a GPU leave it together.
 absl::StatusOr<at::Tensor> Scores(const Quantizer& quantizer, const QuantSpec& spec,
                                   const std::vector<at::Tensor>& batches, const std::vector<ScaleCandidate>& candidates,
                                   const Extent& extent, Communicator& comm, int threads) {
-  const int64_t count = static_cast<int64_t>(candidates.size());
-  const at::Device device = batches.empty() ? at::Device(at::kCPU) : batches[0].device();
-  const CandidateTensors tensors(candidates, device);
   ExactSum sum;
-  std::mutex mutex;
-  QWT_RETURN_IF_ERROR(ParallelFor(batches.size(), threads, [&](int64_t i) {
-    std::vector<at::Tensor> errors;
-    const ChannelLayout layout = LayoutOf(batches[i], spec);
-    for (int64_t j = 0; j < count; ++j) {
-      const SiteQuantization site = {spec, tensors.scales[j], tensors.zero_points[j]};
-      errors.push_back(SquaredErrors(batches[i], quantizer.Apply(batches[i], site), layout));
-    }
-    const at::Tensor of_batch = at::stack(errors).cpu();
-    std::lock_guard<std::mutex> lock(mutex);
-    sum.Add(of_batch);
-    return absl::OkStatus();
-  }));
-  QWT_RETURN_IF_ERROR(sum.Reduce(comm, {count, extent.channels}));
+  if (!batches.empty()) {
+    const at::Tensor tried = Stacked(candidates, batches[0].device());
+    std::vector<at::Tensor> errors(batches.size());
+    QWT_RETURN_IF_ERROR(ParallelFor(batches.size(), threads, [&](int64_t i) {
+      errors[i] = ErrorsOf(batches[i], quantizer, spec, tried);
+      return absl::OkStatus();
+    }));
+    const at::Tensor of_batches = at::stack(errors).cpu();
+    for (const at::Tensor& of_batch : of_batches.unbind(0)) sum.Add(of_batch);
+  }
+  QWT_RETURN_IF_ERROR(sum.Reduce(comm, {static_cast<int64_t>(candidates.size()), extent.channels}));
   return sum.Value();
 }
 
@@ -278,8 +246,8 @@ absl::StatusOr<SiteQuantization> SearchScale(const std::string& site, const Quan
   QWT_ASSIGN_OR_RETURN(const std::unique_ptr<Quantizer> quantizer, MakeQuantizer(spec.quantizer));
   std::vector<at::Tensor> values;
   for (const at::Tensor& batch : batches) values.push_back(batch.contiguous());
-  QWT_ASSIGN_OR_RETURN(const Extent extent, FindExtent(site, spec, values, comm, threads));
-  QWT_ASSIGN_OR_RETURN(const Extremes extremes, FindExtremes(spec, values, extent, comm, threads));
+  QWT_ASSIGN_OR_RETURN(const Extent extent, FindExtent(site, spec, values, comm));
+  QWT_ASSIGN_OR_RETURN(const at::Tensor extremes, FindExtremes(site, spec, values, extent, comm, threads));
   const std::vector<ScaleCandidate> candidates = Candidates(*quantizer, spec, extremes, extent.count);
   const at::Tensor low = LowQuantile(extremes, 1, extent.count), high = HighQuantile(extremes, 1, extent.count);
   LogConstants(site, low, high);

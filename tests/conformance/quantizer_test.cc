@@ -9,6 +9,7 @@
 #include "ATen/ops/full.h"
 #include "ATen/ops/linspace.h"
 #include "ATen/ops/rand.h"
+#include "ATen/ops/stack.h"
 #include "gtest/gtest.h"
 #include "quant/search.h"
 
@@ -81,6 +82,23 @@ TEST_P(QuantizerTest, ValuesAreThoseOfTheirCodes) {
       EXPECT_EQ(codes->scalar_type(), at::kByte);
       EXPECT_LT(codes->max().item<int>(), quantizer_->Levels(site.spec));
       EXPECT_TRUE(at::equal(quantizer_->Dequantize(*codes, site), quantizer_->Apply(x_, site))) << bits << " bits";
+    }
+  }
+}
+
+TEST_P(QuantizerTest, ErrorsAreThoseOfWhatIsApplied) {
+  for (Granularity granularity : {Granularity::kPerTensor, Granularity::kPerChannel}) {
+    const QuantSpec spec = Spec(4, granularity);
+    const SiteQuantization site = Solve(spec, x_);
+    const at::Tensor scales = at::stack({site.scale, site.scale * 0.7, site.scale * 2});
+    const at::Tensor zero_points = at::stack({site.zero_point, site.zero_point + 1, site.zero_point});
+    const at::Tensor errors = quantizer_->Errors(x_, spec, scales, zero_points);
+    ASSERT_EQ(errors.sizes(), scales.sizes());
+    for (int64_t j = 0; j < scales.size(0); ++j) {
+      const at::Tensor applied = quantizer_->Apply(x_, {spec, scales[j], zero_points[j]});
+      const at::Tensor squares = (x_.to(at::kDouble) - applied.to(at::kDouble)).square();
+      const at::Tensor expected = granularity == Granularity::kPerTensor ? squares.sum().view({1}) : squares.sum(0);
+      EXPECT_TRUE(errors[j].allclose(expected, 1e-12, 0)) << errors[j] << " for scale " << j << ", not " << expected;
     }
   }
 }

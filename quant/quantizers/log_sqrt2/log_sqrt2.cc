@@ -60,6 +60,21 @@ class LogSqrt2Quantizer : public Quantizer {
     return output;
   }
 
+  at::Tensor Errors(const at::Tensor& x, const QuantSpec& spec, const at::Tensor& scales,
+                    const at::Tensor& zero_points) const override {
+    if (!x.is_cuda()) return Quantizer::Errors(x, spec, scales, zero_points);
+    const at::Tensor input = x.contiguous();
+    const int64_t candidates = scales.size(0);
+    const LogSqrt2Arguments arguments = ArgumentsOf(input, {spec, scales, zero_points});
+    const int64_t count = ErrorParts({candidates, arguments.outer, arguments.channels, arguments.inner});
+    at::Tensor parts = at::empty({count, candidates, arguments.channels}, input.options().dtype(at::kDouble));
+    RunOnStreamOf(input, [&](void* stream) {
+      LogSqrt2ErrorsOnGpu(arguments, candidates, input.const_data_ptr<float>(), parts.mutable_data_ptr<double>(),
+                          stream);
+    });
+    return parts.sum(0);
+  }
+
   absl::StatusOr<at::Tensor> Codes(const at::Tensor& x, const SiteQuantization& site) const override {
     const at::Tensor input = x.contiguous();
     at::Tensor codes = at::empty(input.sizes(), at::kByte);

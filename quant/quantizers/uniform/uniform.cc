@@ -72,6 +72,21 @@ class UniformQuantizer : public Quantizer {
     return output;
   }
 
+  at::Tensor Errors(const at::Tensor& x, const QuantSpec& spec, const at::Tensor& scales,
+                    const at::Tensor& zero_points) const override {
+    if (!x.is_cuda()) return Quantizer::Errors(x, spec, scales, zero_points);
+    const at::Tensor input = x.contiguous();
+    const int64_t candidates = scales.size(0);
+    const UniformArguments arguments = ArgumentsOf(input, {spec, scales, zero_points});
+    const int64_t count = ErrorParts({candidates, arguments.outer, arguments.channels, arguments.inner});
+    at::Tensor parts = at::empty({count, candidates, arguments.channels}, input.options().dtype(at::kDouble));
+    RunOnStreamOf(input, [&](void* stream) {
+      UniformErrorsOnGpu(arguments, candidates, input.const_data_ptr<float>(), parts.mutable_data_ptr<double>(),
+                         stream);
+    });
+    return parts.sum(0);
+  }
+
   absl::StatusOr<at::Tensor> Codes(const at::Tensor& x, const SiteQuantization& site) const override {
     for (int64_t c = 0; c < site.zero_point.numel(); ++c) {
       const float zero_point = site.zero_point.data_ptr<float>()[c];
