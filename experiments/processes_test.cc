@@ -80,8 +80,7 @@ TEST_F(ProcessesTest, ALogThatCannotBeWrittenIsSaid) {
 
 TEST_F(ProcessesTest, ARequestLongerThanTheLineTakesIsSaid) {
   EXPECT_EQ(StartRun({std::string(1 << 20, 'x')}, {}, log_).status().message(),
-            "a run's arguments take " + std::to_string((1 << 20) + log_.size() + 3) +
-                " bytes, the most are 131072");
+            "a run's arguments take " + std::to_string((1 << 20) + log_.size() + 3) + " bytes, the most are 131072");
 }
 
 // By SIGKILL, of which the process itself hears nothing.
