@@ -1,4 +1,8 @@
-// Runs of a sweep as child processes: copies of the running program that do what //pipelines:run does.
+// Runs of a sweep as processes of this machine that do what //pipelines:run does.
+//
+// LibTorch takes a quarter of a second to start, longer than a run whose values are mostly in the store. So a process
+// is forked off with all libraries loaded, before there is a thread or a GPU's context, which a fork would not have;
+// each run is a fork of that one, and by then a child of the sweep's own process.
 #pragma once
 
 #include <sys/types.h>
@@ -13,13 +17,20 @@
 
 namespace qwt {
 
-// The variable that makes a process such a copy.
+// The variable that tells a program that it is a run of a sweep, or a rank of one.
 inline constexpr char kMarkOfSweep[] = "QWT_RUN_OF_SWEEP";
-// Whether this process is such a copy: main() then is RunCommand.
+// Whether this process was started as such: main() then is RunCommand.
 bool IsRunOfSweep();
 
-// Starts one with //pipelines:run's arguments and these variables beside its own environment; stdout and stderr are
-// appended to `log`. It ends with this process, however that ends, and hears nothing of a terminal's Ctrl-C.
+// What a run does with its arguments; returns the exit code.
+using RunMain = int (*)(int argc, char** argv);
+// Forks off the process that StartRun() has fork runs. Called once, early in main(): runs have the environment and the
+// signal handlers that there are now.
+absl::Status PrepareRuns(RunMain run);
+
+// Starts a run with //pipelines:run's arguments and these variables beside the environment; stdout and stderr are
+// appended to `log`. It ends with this process, however that ends, hears nothing of a terminal's Ctrl-C, and is
+// "sweep-run" to ps -e.
 absl::StatusOr<pid_t> StartRun(const std::vector<std::string>& arguments,
                                const std::map<std::string, std::string>& variables, const std::string& log);
 
@@ -28,7 +39,7 @@ struct Exit {
   int code = -1;   // -1: ended by a signal
   int signal = 0;  // 0: by itself
 };
-// A child that has ended, if any.
+// A child that has ended, if any. Where none has, a sleep after it ends when one does.
 std::optional<Exit> PollExit();
 
 }  // namespace qwt

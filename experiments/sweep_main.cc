@@ -1,9 +1,11 @@
 // bazel run //experiments:sweep -- MANIFEST [key.path=value ...] [--out=DIR] [--launcher=slurm] [--jobs=N] [--nproc=N]
 // [--dry_run]
 #include <CLI/CLI.hpp>
+#include <iostream>
 #include <map>
 #include <string>
 
+#include "absl/status/status.h"
 #include "core/base/interrupt.h"
 #include "core/base/log.h"
 #include "experiments/processes.h"
@@ -43,8 +45,12 @@ int main(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? qwt::kDone : qwt::kRequestWrong;
   }
-  qwt::InitLogging(argv[0]);
   qwt::SetHome(argv[0]);
+  if (const absl::Status prepared = qwt::PrepareRuns(qwt::RunCommand); !prepared.ok()) {
+    std::cerr << "error: " << prepared.message() << std::endl;
+    return qwt::kRunFailed;
+  }
+  qwt::InitLogging(argv[0]);
   qwt::InstallInterruptHandler();
   return qwt::RunSweep(arguments);
 }

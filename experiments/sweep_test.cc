@@ -62,12 +62,14 @@ class SweepTest : public testing::Test {
     return sum;
   }
 
-  // The processes that a program has started and that live.
-  static std::vector<pid_t> ChildrenOf(pid_t parent) {
-    std::ifstream file("/proc/" + std::to_string(parent) + "/task/" + std::to_string(parent) + "/children");
-    std::vector<pid_t> children;
-    for (pid_t child; file >> child;) children.push_back(child);
-    return children;
+  // The runs of a sweep's process that live.
+  static std::vector<pid_t> RunsOf(pid_t sweep) {
+    std::ifstream file("/proc/" + std::to_string(sweep) + "/task/" + std::to_string(sweep) + "/children");
+    std::vector<pid_t> runs;
+    for (pid_t child; file >> child;) {
+      if (Contents("/proc/" + std::to_string(child) + "/comm") == "sweep-run\n") runs.push_back(child);
+    }
+    return runs;
   }
 
   static void Pause(int milliseconds) { std::this_thread::sleep_for(std::chrono::milliseconds(milliseconds)); }
@@ -255,7 +257,7 @@ TEST_F(SweepTest, ARunThatIsKilledIsTriedOnceMoreAndStopsNoOther) {
   Program program(Command(folder, kLong));
   std::set<pid_t> killed;
   while (program.running() && killed.size() < 2) {
-    for (pid_t child : ChildrenOf(program.pid())) {
+    for (pid_t child : RunsOf(program.pid())) {
       if (killed.insert(child).second) kill(child, SIGKILL);
     }
     Pause(1);
@@ -305,7 +307,7 @@ TEST_F(SweepTest, TheUsersErrorIsSaidAndNotTriedAgain) {
 TEST_F(SweepTest, CtrlCAndAgain) {
   const std::string folder = TestFolder("interrupted");
   Program program(Command(folder, kLong));
-  while (program.running() && ChildrenOf(program.pid()).empty()) Pause(1);
+  while (program.running() && RunsOf(program.pid()).empty()) Pause(1);
   Pause(300);
   kill(program.pid(), SIGINT);
   const ProgramResult result = program.Wait();
@@ -336,9 +338,9 @@ TEST_F(SweepTest, KilledAtAnyMomentItGoesOnWithTheSameTables) {
 TEST_F(SweepTest, OneFolderIsOneSweeps) {
   const std::string folder = TestFolder("two");
   Program first(Command(folder, kLong));
-  while (first.running() && ChildrenOf(first.pid()).empty()) Pause(1);
+  while (first.running() && RunsOf(first.pid()).empty()) Pause(1);
   kill(first.pid(), SIGSTOP);
-  for (pid_t child : ChildrenOf(first.pid())) kill(child, SIGSTOP);
+  for (pid_t child : RunsOf(first.pid())) kill(child, SIGSTOP);
   const ProgramResult second = RunProgram(Command(folder, kLong));
   EXPECT_EQ(second.exit_code, 2);
   EXPECT_THAT(second.err, HasSubstr("another sweep runs in '" + folder + "/out'"));

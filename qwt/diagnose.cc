@@ -91,13 +91,15 @@ struct Sums {
 
 class Diagnoser {
  public:
-  static absl::StatusOr<std::unique_ptr<Diagnoser>> Make(const QuantizedModel& model, at::Device device) {
+  // `whole`: what does not depend on the compensation, too.
+  static absl::StatusOr<std::unique_ptr<Diagnoser>> Make(const QuantizedModel& model, bool whole, at::Device device) {
     auto diagnoser = std::unique_ptr<Diagnoser>(new Diagnoser(model));
     diagnoser->parameters_ = ToDevice(model.parameters, device);
-    QWT_ASSIGN_OR_RETURN(diagnoser->quantized_, MakeQuantizedExecutor(model, false, device));
     if (!model.compensation.empty()) {
       QWT_ASSIGN_OR_RETURN(diagnoser->compensated_, MakeQuantizedExecutor(model, true, device));
     }
+    if (!whole) return diagnoser;
+    QWT_ASSIGN_OR_RETURN(diagnoser->quantized_, MakeQuantizedExecutor(model, false, device));
     for (const Site& site : QuantSites(model.graph)) {
       const auto planned = model.plan.find(site.name);
       if (planned == model.plan.end() || site.role == SiteRole::kWeight) continue;
@@ -138,16 +140,21 @@ class Diagnoser {
     at::Tensor exact = images, quantized = images, compensated = images;
     int64_t row = 0;
     for (const Segment* segment : model_.graph.Segments()) {
-      QWT_ASSIGN_OR_RETURN(const at::Tensor alone, quantized_->Run(*segment, exact));
+      at::Tensor alone;
+      if (quantized_ != nullptr) {
+        QWT_ASSIGN_OR_RETURN(alone, quantized_->Run(*segment, exact));
+        QWT_ASSIGN_OR_RETURN(quantized, quantized_->Run(*segment, quantized));
+      }
       QWT_ASSIGN_OR_RETURN(exact, Observe(*segment, exact, &sums));
-      QWT_ASSIGN_OR_RETURN(quantized, quantized_->Run(*segment, quantized));
       const at::Tensor wanted = exact.to(at::kDouble);
       const auto error = [&](const at::Tensor& output) { return SumOfSquares(output.to(at::kDouble) - wanted); };
       at::Tensor columns = at::zeros({kSegmentColumns}, wanted.options());
       columns[kOutput] = SumOfSquares(wanted);
-      columns[kAlone] = error(alone);
-      columns[kQuantized] = error(quantized);
       columns[kElements] = wanted.numel();
+      if (quantized_ != nullptr) {
+        columns[kAlone] = error(alone);
+        columns[kQuantized] = error(quantized);
+      }
       if (compensated_ != nullptr) {
         QWT_ASSIGN_OR_RETURN(compensated, compensated_->Run(*segment, compensated));
         columns[kCompensated] = error(compensated);
@@ -174,7 +181,7 @@ class Diagnoser {
 
   const QuantizedModel& model_;
   TensorMap parameters_;
-  std::unique_ptr<Executor> quantized_, compensated_;
+  std::unique_ptr<Executor> quantized_, compensated_;  // null: not measured
   std::vector<MeasuredSite> inputs_;
   std::map<std::string, int64_t> index_;  // of the sites
 };
@@ -323,14 +330,14 @@ std::vector<SegmentError> Segments(const QuantizedModel& model, const at::Tensor
 }  // namespace
 
 absl::StatusOr<Diagnosis> Diagnose(const QuantizedModel& model, const std::vector<at::Tensor>& batches,
-                                   Communicator& comm, int threads, at::Device device) {
+                                   Communicator& comm, int threads, at::Device device, const Diagnosis* known) {
   at::Tensor images = at::zeros({1}, at::kLong);
   for (const at::Tensor& batch : batches) images += batch.size(0);
   QWT_RETURN_IF_ERROR(comm.AllReduceSum(images));
   Diagnosis diagnosis;
   diagnosis.images = images.item<int64_t>();
   if (diagnosis.images == 0) return absl::InvalidArgumentError("there is no image to diagnose the network with");
-  QWT_ASSIGN_OR_RETURN(const auto diagnoser, Diagnoser::Make(model, device));
+  QWT_ASSIGN_OR_RETURN(const auto diagnoser, Diagnoser::Make(model, known == nullptr, device));
   Sums sums = diagnoser->NoSums();
   QWT_RETURN_IF_ERROR(AddBatches(*diagnoser, batches, comm, threads, &sums));
   if (!sums.segments.isfinite().all().item<bool>()) {
@@ -338,6 +345,15 @@ absl::StatusOr<Diagnosis> Diagnose(const QuantizedModel& model, const std::vecto
         "the network's values are not finite; look for NaN or infinity in the weights and images");
   }
   diagnosis.segments = Segments(model, sums.segments);
+  if (known != nullptr) {
+    for (size_t i = 0; i < diagnosis.segments.size(); ++i) {
+      const auto compensated = diagnosis.segments[i].mse_compensated;
+      diagnosis.segments[i] = known->segments.at(i);
+      diagnosis.segments[i].mse_compensated = compensated;
+    }
+    diagnosis.sites = known->sites;
+    return diagnosis;
+  }
   QWT_ASSIGN_OR_RETURN(diagnosis.sites, Sites(model, *diagnoser, sums, threads));
   return diagnosis;
 }

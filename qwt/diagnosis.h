@@ -58,9 +58,12 @@ inline constexpr int kShownInputs = 6, kShownWeights = 3;
 
 // batches: this rank's share of the images, each float32 [N, C, h, w] on `device`, N > 0. All ranks get the same
 // figures, however batches are shared. The model's parameters must be those in float: a saved model's are quantised
-// already. InvalidArgument where no rank has an image or the network's values are not finite.
+// already. `known`: what was found of the same network and images with no or another compensation; then only the
+// compensation's errors are measured, the rest is taken from there, with the same result to the last bit.
+// InvalidArgument where no rank has an image or the network's values are not finite.
 absl::StatusOr<Diagnosis> Diagnose(const QuantizedModel& model, const std::vector<at::Tensor>& batches,
-                                   Communicator& comm, int threads, at::Device device = at::kCPU);
+                                   Communicator& comm, int threads, at::Device device = at::kCPU,
+                                   const Diagnosis* known = nullptr);
 
 // 10 log10(signal / noise); none where either is 0.
 std::optional<double> SqnrDb(double signal, double noise);

@@ -193,6 +193,35 @@ TEST_F(DiagnosisTest, WithoutCompensationOnlyTheLossIsSaid) {
               testing::MatchesRegex("Most is lost in blocks\\..*, measured on 16 images\\."));
 }
 
+// What was found without compensation serves every compensation; of the known figures none is measured again.
+TEST_F(DiagnosisTest, OfAKnownNetworkOnlyTheCompensationIsMeasured) {
+  const Diagnosis whole = Diagnosed(*model_, Batches());
+  QuantizedModel bare = *model_;
+  bare.compensation.clear();
+  Diagnosis known = Diagnosed(bare, Batches());
+  known.segments[1].mse_alone = 7;
+  known.sites[2].sqnr_db = 8;
+  const auto comm = MakeLocalCommunicator();
+  const auto diagnosis = Diagnose(*model_, Batches(), *comm, 2, at::kCPU, &known);
+  ASSERT_EQ(diagnosis.status(), absl::OkStatus());
+  EXPECT_EQ(diagnosis->images, 16);
+  ASSERT_EQ(diagnosis->segments.size(), whole.segments.size());
+  for (size_t i = 0; i < whole.segments.size(); ++i) {
+    const SegmentError &found = diagnosis->segments[i], &wanted = whole.segments[i];
+    EXPECT_EQ(found.segment, wanted.segment);
+    EXPECT_EQ(found.block, wanted.block);
+    EXPECT_EQ(found.signal, wanted.signal);
+    EXPECT_EQ(found.mse_alone, i == 1 ? 7 : wanted.mse_alone) << found.segment;
+    EXPECT_EQ(found.mse_quantized, wanted.mse_quantized) << found.segment;
+    EXPECT_EQ(found.mse_compensated, wanted.mse_compensated) << found.segment;
+  }
+  ASSERT_EQ(diagnosis->sites.size(), whole.sites.size());
+  for (size_t i = 0; i < whole.sites.size(); ++i) {
+    EXPECT_EQ(diagnosis->sites[i].site, whole.sites[i].site);
+    EXPECT_EQ(diagnosis->sites[i].sqnr_db, i == 2 ? 8 : whole.sites[i].sqnr_db) << whole.sites[i].site;
+  }
+}
+
 TEST_F(DiagnosisTest, WhatCannotBeDiagnosedIsSaid) {
   const auto comm = MakeLocalCommunicator();
   EXPECT_EQ(Diagnose(*model_, {}, *comm, 1).status(),

@@ -3,6 +3,7 @@
 #define USE_C10D_NCCL  // the headers of c10d hide NCCL without it
 #include <chrono>
 #include <cstdlib>
+#include <thread>
 #include <torch/csrc/distributed/c10d/ProcessGroupNCCL.hpp>
 #include <utility>
 #include <vector>
@@ -18,6 +19,8 @@
 
 namespace qwt {
 namespace {
+
+constexpr std::chrono::microseconds kMoment(20);
 
 // c10d's own watchdogs end a process by abort(), without a word of ours: the wait below has a timeout, and a rank that
 // has gone is seen by the lifeline. Not where the user has set them.
@@ -86,7 +89,11 @@ class NcclCommunicator : public Communicator {
   template <typename Start>
   absl::Status Wait(const std::string& collective, Start&& start) {
     const absl::Status status = CatchExceptions("NCCL", [&] {
-      start()->wait(std::chrono::seconds(settings_.timeout_seconds));
+      const c10::intrusive_ptr<c10d::Work> work = start();
+      // c10d's wait with a timeout looks once a millisecond; most collectives of a fit take less, and there are many.
+      const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(settings_.timeout_seconds);
+      while (!work->isCompleted() && std::chrono::steady_clock::now() < deadline) std::this_thread::sleep_for(kMoment);
+      work->wait(std::chrono::milliseconds(1));  // at once where it is done; throws where it failed or is late
       return absl::OkStatus();
     });
     if (status.ok()) return status;

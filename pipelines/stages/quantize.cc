@@ -32,30 +32,40 @@ class QuantizeStage : public Stage {
   absl::Status Run(const PlannedStage& plan, RunContext& context, Values& values,
                    StageOutcome* outcome) const override {
     QuantizedModel& model = values.quantized.emplace();
-    model.graph = values.graph;
     QWT_ASSIGN_OR_RETURN(auto payloads, LookupEntries(context, plan.keys));
     if (payloads[0].has_value()) {
       outcome->cached = true;
       return Restore(*payloads[0], &model);
     }
-    model.parameters = values.parameters;
-    model.plan = values.calibration;
+    // The first rank alone, whose memory and disk the others leave to it meanwhile; they take what it has stored.
+    if (context.comm.rank() == 0) QWT_RETURN_IF_ERROR(Make(plan, context, values, &model));
+    QWT_RETURN_IF_ERROR(context.comm.Barrier());
+    if (context.comm.rank() == 0) return absl::OkStatus();
+    if (const auto payload = context.store.Find(plan.keys[0])) return Restore(*payload, &model);
+    return Make(plan, context, values, &model);  // this rank's store is another, or hears of it late
+  }
+
+ private:
+  // The same on every rank; the first stores it.
+  static absl::Status Make(const PlannedStage& plan, RunContext& context, const Values& values, QuantizedModel* model) {
+    model->graph = values.graph;
+    model->parameters = values.parameters;
+    model->plan = values.calibration;
     const Options& options = context.request.Of("quantize");
     QWT_ASSIGN_OR_RETURN(std::unique_ptr<QuantMethod> method, MakeQuantMethod(options.String("method"), options));
-    QWT_RETURN_IF_ERROR(method->Prepare(&model.graph, &model.parameters));
-    QWT_ASSIGN_OR_RETURN(QuantSpecs specs, method->Specs(model.graph));
-    QWT_RETURN_IF_ERROR(method->Rewrite(&model.graph, &model.parameters, &model.plan));
-    QWT_RETURN_IF_ERROR(SolveWeights(model.graph, ToDevice(model.parameters, context.device), specs,
-                                     context.compute_threads(), &model.plan));
+    QWT_RETURN_IF_ERROR(method->Prepare(&model->graph, &model->parameters));
+    QWT_ASSIGN_OR_RETURN(QuantSpecs specs, method->Specs(model->graph));
+    QWT_RETURN_IF_ERROR(method->Rewrite(&model->graph, &model->parameters, &model->plan));
+    QWT_RETURN_IF_ERROR(SolveWeights(model->graph, ToDevice(model->parameters, context.device), specs,
+                                     context.compute_threads(), &model->plan));
     TensorFile file;
-    file.metadata["graph"] = GraphToJson(model.graph);
-    PlanToTensors(model.plan, &file.tensors, &file.metadata["specs"]);
-    for (const auto& [name, tensor] : model.parameters)
+    file.metadata["graph"] = GraphToJson(model->graph);
+    PlanToTensors(model->plan, &file.tensors, &file.metadata["specs"]);
+    for (const auto& [name, tensor] : model->parameters)
       file.tensors[absl::StrCat(kParameterPrefix, name)] = tensor.contiguous();
     return StoreEntry(context, plan.keys[0], file);
   }
 
- private:
   static absl::Status Restore(const std::string& payload, QuantizedModel* model) {
     QWT_ASSIGN_OR_RETURN(TensorFile file, ReadSafetensors(payload));
     QWT_ASSIGN_OR_RETURN(model->graph, GraphFromJson(file.metadata["graph"]));

@@ -39,7 +39,7 @@ TEST(RanksTest, AnyNumberOfRanksGivesTheSameBits) {
   const std::string one = TestFolder("ranks1");
   RunInto(one, 1);
   const auto expected = Entries(one + "/store");
-  ASSERT_EQ(expected.size(), 12u);  // scales, weights, six blocks, three evaluations, the diagnosis
+  ASSERT_EQ(expected.size(), 13u);  // scales, weights, six blocks, three evaluations, two of the diagnosis
   for (int ranks : {2, 3}) {
     const std::string folder = TestFolder("ranks" + std::to_string(ranks));
     RunInto(folder, ranks);
@@ -54,6 +54,37 @@ TEST(RanksTest, AnyNumberOfRanksGivesTheSameBits) {
     EXPECT_EQ(ResultIn(one + "/out")["blocks"], ResultIn(folder + "/out")["blocks"]);
     EXPECT_EQ(ResultIn(one + "/out")["diagnosis"], ResultIn(folder + "/out")["diagnosis"]);
     EXPECT_TRUE(ResultIn(folder + "/out")["blocks"][5]["held_out_r2"].is_number());
+  }
+}
+
+// On machines that share no disk: what the first rank stores the other does not find, and makes itself.
+TEST(RanksTest, AStoreForEachRankGivesTheSameBits) {
+  const std::vector<std::string> options = {"fit.images=20", "evaluate.images=20", "diagnose.images=4"};
+  const std::string one = TestFolder("one"), apart = TestFolder("apart"), port = std::to_string(*FreePort());
+  ASSERT_EQ(RunProgram(ShortQuickstart(one, options)).exit_code, 0);
+  std::vector<std::unique_ptr<Program>> ranks;
+  for (const std::string rank : {"0", "1"}) {
+    const std::map<std::string, std::string> environment = {{"RANK", rank},
+                                                            {"LOCAL_RANK", rank},
+                                                            {"WORLD_SIZE", "2"},
+                                                            {"LOCAL_WORLD_SIZE", "2"},
+                                                            {"MASTER_ADDR", "127.0.0.1"},
+                                                            {"MASTER_PORT", port}};
+    std::vector<std::string> own = options;
+    own.push_back("runtime.store=" + apart + "/store" + rank);
+    ranks.push_back(std::make_unique<Program>(ShortQuickstart(apart, own), environment));
+  }
+  for (const auto& rank : ranks) {
+    const ProgramResult result = rank->Wait();
+    ASSERT_EQ(result.exit_code, 0) << result.err;
+  }
+  const auto expected = Entries(one + "/store"), found = Entries(apart + "/store0");
+  EXPECT_EQ(Entries(apart + "/store1").size(), 0u);
+  ASSERT_EQ(found.size(), expected.size());
+  for (const auto& [key, tensors] : expected) {
+    ASSERT_TRUE(found.count(key)) << key;
+    for (const auto& [name, tensor] : tensors)
+      EXPECT_TRUE(tensor.equal(found.at(key).at(name))) << name << " of\n" << key;
   }
 }
 

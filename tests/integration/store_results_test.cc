@@ -76,7 +76,7 @@ TEST(StoreResultsTest, WhatKeysLeaveOutChangesNoByte) {
   const std::string base = TestFolder("base");
   ExpectRuns(Tiny(base, {}));
   const auto expected = Entries(base + "/store");
-  ASSERT_EQ(expected.size(), 12);  // scales, weights, six blocks, three evaluations, the diagnosis
+  ASSERT_EQ(expected.size(), 13);  // scales, weights, six blocks, three evaluations, two of the diagnosis
   std::map<std::string, std::string> options = OptionsWithoutEffect();
   const std::string elsewhere = TestFolder("elsewhere");
   options["runtime.store"] = elsewhere;

@@ -26,7 +26,7 @@ TEST(StoreCommandTest, ShowsChecksAndClearsWhatARunHasKept) {
   ASSERT_EQ(RunProgram(ShortQuickstart(folder)).exit_code, 0);
   const ProgramResult kinds = Store(folder, {"ls"});
   EXPECT_EQ(kinds.exit_code, 0) << kinds.err;
-  EXPECT_THAT(kinds.out, AllOf(StartsWith("store " + folder + "/store: 12 entries, "),
+  EXPECT_THAT(kinds.out, AllOf(StartsWith("store " + folder + "/store: 13 entries, "),
                                HasSubstr("\n  quantize         1  "), HasSubstr("\n  fit.block        6  ")));
   const ProgramResult blocks = Store(folder, {"ls", "fit.block"});
   EXPECT_THAT(blocks.out, AllOf(HasSubstr("  fit.block  blocks.5  "),
@@ -38,14 +38,14 @@ TEST(StoreCommandTest, ShowsChecksAndClearsWhatARunHasKept) {
   }
   const ProgramResult damaged = Store(folder, {"verify"});
   EXPECT_EQ(damaged.exit_code, 1);
-  EXPECT_THAT(damaged.out, HasSubstr("; 12 entries damaged\n"));
+  EXPECT_THAT(damaged.out, HasSubstr("; 13 entries damaged\n"));
   EXPECT_EQ(Store(folder, {"verify", "--drop"}).exit_code, 0);
   EXPECT_THAT(Store(folder, {"ls"}).out, HasSubstr(": 0 entries, 0 B; "));
 
   ASSERT_EQ(RunProgram(ShortQuickstart(folder)).exit_code, 0);
   EXPECT_THAT(Store(folder, {"gc", "--keep=1MB", "--dry_run"}).out, HasSubstr(" would go; "));
   EXPECT_THAT(Store(folder, {"gc", "--keep=1d"}).out, HasSubstr(": 0 entries, 0 B removed; "));
-  EXPECT_THAT(Store(folder, {"gc", "--keep=0", "--keep=1d"}).out, HasSubstr(": 12 entries, "));
+  EXPECT_THAT(Store(folder, {"gc", "--keep=0", "--keep=1d"}).out, HasSubstr(": 13 entries, "));
   ASSERT_EQ(RunProgram(ShortQuickstart(folder)).exit_code, 0);
 }
 

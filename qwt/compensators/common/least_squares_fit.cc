@@ -37,6 +37,13 @@ struct LayerTerms {
   at::Tensor positions;  // float64, ΣR over images, of the shape mean_by_position; undefined where that is not set
 };
 
+LayerTerms SumOf(const LayerTerms& a, const LayerTerms& b) {
+  if (!a.groups.defined() || !b.groups.defined()) return a.groups.defined() ? a : b;
+  LayerTerms sum = {a.groups + b.groups, {}};
+  if (a.positions.defined()) sum.positions = a.positions + b.positions;
+  return sum;
+}
+
 // The sums of some of the images.
 class LayerSums {
  public:
@@ -194,24 +201,23 @@ class LeastSquaresFit : public BlockFit {
   }
 
  private:
-  // Of the images that are fitted to and of those kept aside. Always from the sums as they are stored, so that a
-  // solution is the same whether they were or not.
-  absl::Status Divide(LayerTerms* fitted, LayerTerms* held_out) const {
-    TensorMap sums = Sums();
-    const auto groups = sums.find(absl::StrCat(kFitted, "groups"));
-    if (groups != sums.end() && groups->second.size(1) - 2 <= kSolvedOnCpu) sums = ToDevice(sums, at::kCPU);
-    LayerSums of_fitted(layer_), of_held_out(layer_);
-    QWT_RETURN_IF_ERROR(of_fitted.Load(kFitted, sums));
-    // No other gate keeps images aside.
-    QWT_RETURN_IF_ERROR((options_.gate == Gate::kHeldOut ? of_held_out : of_fitted).Load(kHeldOut, sums));
-    *fitted = of_fitted.Value();
-    *held_out = of_held_out.Value();
-    return absl::OkStatus();
+  // Of the images that are fitted to and of those kept aside; no gate but one keeps any. Each rounded to doubles first,
+  // as they are stored, so that a solution is the same whether they were or not.
+  void Divide(LayerTerms* fitted, LayerTerms* held_out) const {
+    *fitted = fitted_.Value();
+    *held_out = held_out_.Value();
+    if (options_.gate != Gate::kHeldOut) {
+      *fitted = SumOf(*fitted, *held_out);
+      *held_out = {};
+    }
+    for (LayerTerms* terms : {fitted, held_out}) {
+      if (terms->groups.defined() && terms->groups.size(1) - 2 <= kSolvedOnCpu) terms->groups = terms->groups.cpu();
+    }
   }
 
   absl::Status SolveInto(BlockSolution* solution) const {
     LayerTerms fitted_sums, held_out_sums;
-    QWT_RETURN_IF_ERROR(Divide(&fitted_sums, &held_out_sums));
+    Divide(&fitted_sums, &held_out_sums);
     const LayerEquations fitted(fitted_sums), held_out(held_out_sums);
     if (options_.gate == Gate::kHeldOut && held_out.rows() == 0 && fitted.rows() > 0) {
       return absl::FailedPreconditionError("no images were kept aside, which gate: held_out needs");
