@@ -1,4 +1,5 @@
 #include <ATen/core/CachingHostAllocator.h>
+#include <ATen/cuda/CUDAGeneratorImpl.h>
 #include <ATen/cuda/CUDAGraph.h>
 #include <c10/cuda/CUDACachingAllocator.h>
 #include <c10/cuda/CUDAGuard.h>
@@ -50,6 +51,7 @@ class CudaRecording : public Recording {
       status.Update(end);
     }
     LeavePool(pool);
+    RenewGenerator();
     return status;
   }
 
@@ -70,6 +72,12 @@ class CudaRecording : public Recording {
     Try([&] { c10::cuda::CUDACachingAllocator::releasePool(device, pool); }).IgnoreError();
     Try([&] { host->end_allocate_to_pool(pool); }).IgnoreError();
     Try([&] { host->release_pool(pool); }).IgnoreError();
+  }
+
+  // Likewise random numbers, which would go on counting for the recording.
+  void RenewGenerator() const {
+    at::Generator generator = at::cuda::detail::getDefaultCUDAGenerator(input_.get_device());
+    generator.graphsafe_set_state(generator.clone());
   }
 
   at::Tensor input_, output_;

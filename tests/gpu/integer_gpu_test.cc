@@ -205,11 +205,67 @@ TEST_F(IntegerGpuTest, ProductsOfManyTilesAreFloat64s) {
     if (c.ends) sums = sums * -19 + product(ends) * 7;
     const at::Tensor expected = (sums * t.scale.to(at::kDouble) + t.bias.to(at::kDouble)).cpu();
     const double largest = expected.abs().max().item<double>();
-    EXPECT_LT((FloatProduct(c, t) - expected).abs().max().item<double>(), 1e-6 * largest);
+    const at::Tensor wrong = (FloatProduct(c, t) - expected).abs().gt(1e-6 * largest).nonzero();  // [.., 2]
+    EXPECT_EQ(wrong.size(0), 0) << "the first at row " << wrong[0][0].item<int64_t>() << ", column "
+                                << wrong[0][1].item<int64_t>() << ", the last at row " << wrong[-1][0].item<int64_t>();
     const at::Tensor codes = (expected.round() + 7).clamp(0, 15).to(at::kInt);
     const at::Tensor apart = (CodeProduct(c, t, Activation::kNone, 1).to(at::kInt) - codes).abs();
     EXPECT_LE(apart.max().item<int>(), 1);
     EXPECT_LT(apart.sum().item<int64_t>(), 2 + apart.numel() / 1000);
+  }
+}
+
+struct NormCase {
+  int64_t rows, columns, period = 0;
+  float end = 0;  // Carrier::end
+};
+
+// Codes with their ends' words, uint8 [rows, pitch].
+at::Tensor NormalizedCodes(const NormCase& c, const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
+                           const at::Tensor& map, const at::Tensor& half) {
+  const int64_t pitch = RoundUp(c.columns, 16);
+  at::Tensor out = at::zeros({c.rows, pitch + EndWords(c.columns) * 4}, x.options().dtype(at::kByte));
+  NormQuantizeArguments p;
+  p.rows = c.rows;
+  p.columns = c.columns;
+  p.pitch = out.size(1);
+  p.x = x.const_data_ptr<float>();
+  p.weight = weight.const_data_ptr<float>();
+  p.bias = bias.const_data_ptr<float>();
+  p.epsilon = 1e-6f;
+  if (c.period > 0) p.map = {map.const_data_ptr<int32_t>(), c.period, c.period};
+  p.carrier = Uniform(0.3f, 7, 15, c.end);
+  p.out = out.mutable_data_ptr<uint8_t>();
+  if (c.end != 0) p.ends_offset = pitch;
+  if (half.defined()) p.half = half.mutable_data_ptr();
+  if (out.is_cpu()) {
+    NormQuantizeOnCpu(p);
+  } else {
+    RunOnStreamOf(out, [&](void* stream) { NormQuantizeOnGpu(p, stream); });
+  }
+  return out.cpu();
+}
+
+TEST_F(IntegerGpuTest, LayerNormsAreThePlainLoops) {
+  for (const NormCase& c : {NormCase{1, 4},
+                            {3, 48, 0, 0.3f},
+                            {1000, 384, 0, -0.2f},
+                            {196 * 5, 96, 196, 0.4f},
+                            {777, 768, 0, 0.1f},
+                            {33, 1536, 33},
+                            {20, 4096, 0, -0.5f}}) {
+    SCOPED_TRACE(absl::StrCat(c.rows, " x ", c.columns, ", ends ", c.end));
+    const at::Tensor x = at::randn({c.rows, c.columns}) + 1, weight = at::rand({c.columns}) + 0.5,
+                     bias = at::randn({c.columns});
+    const at::Tensor map = at::randn({std::max<int64_t>(1, c.period)}).argsort().to(at::kInt);
+    const at::Tensor half = at::zeros({c.rows, c.columns}, at::TensorOptions(gpu_).dtype(at::kHalf));
+    const at::Tensor expected = NormalizedCodes(c, x, weight, bias, map, {});
+    const at::Tensor found = NormalizedCodes(c, x.to(gpu_), weight.to(gpu_), bias.to(gpu_), map.to(gpu_), half);
+    EXPECT_TRUE(half.cpu().equal(x.to(at::kHalf)));
+    EXPECT_GT(expected.narrow(1, 0, c.columns).to(at::kFloat).std().item<float>(), 2);
+    const at::Tensor apart = (found.to(at::kInt) - expected.to(at::kInt)).abs();
+    EXPECT_LE(apart.narrow(1, 0, c.columns).max().item<int>(), 1);
+    EXPECT_LE(apart.gt(0).sum().item<int64_t>(), apart.numel() / 100000) << "of values on an edge";
   }
 }
 

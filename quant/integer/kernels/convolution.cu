@@ -43,7 +43,7 @@ __device__ __forceinline__ int32_t MultiplyPieces(const ConvolutionArguments& c,
     MultiplyPiece(address + buffer, piece == 0, acc);
     copy(piece + kStages - 1);
     if (kRowSums) sum = WindowSum<Gather::kPadded>(c, tile.buffers + buffer, piece, sum);
-    FinishPiece();
+    FinishPiece(acc);
   }
   return sum;
 }

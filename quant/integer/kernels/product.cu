@@ -63,7 +63,7 @@ __device__ __forceinline__ void AddEnds(const Pieces& pieces, int32_t (&acc)[64]
     pieces.Copy(step + kStages - 1);
 #pragma unroll
     for (int i = 0; i < 2 * kSets; ++i) count[i] += ends[i / 2].Count(i % 2);
-    FinishPiece();
+    FinishPiece(acc);
   }
   if (counts == nullptr) return;
 #pragma unroll
@@ -110,7 +110,7 @@ __global__ void __launch_bounds__(kThreads, 2) Product(const __grid_constant__ P
     MultiplyPiece(pieces.address + piece % kStages * kStageBytes, piece == 0, acc);
     pieces.Copy(piece + kStages - 1);
     if (kRowSums) sum = RowSum(buffers + piece % kStages * kStageBytes, p.depth - piece * kDepth, sum);
-    FinishPiece();
+    FinishPiece(acc);
   }
   if (kEnds) AddEnds(pieces, acc, kRowSums ? row_sums + kTile : nullptr);
   WaitForCopies<0>();

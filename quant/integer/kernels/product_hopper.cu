@@ -180,6 +180,7 @@ struct Consumer {
       Advance();
     }
     WarpgroupWait<0>();
+    FenceSums(acc);
     ReleaseCodes(last_a);
     ReleaseWeights(last_w);
   }
@@ -194,8 +195,6 @@ struct Consumer {
       AwaitPhase(block.AFull(group, a.index), a.phase);
       const auto* words = reinterpret_cast<const uint32_t*>(memory + (block.A(group, a.index) - block.buffers)) + word;
       const uint32_t ends[2] = {words[0], words[8 * 4]};
-      __syncwarp();
-      ReleaseCodes(a);
       uint32_t fragments[4][4];
 #pragma unroll
       for (int i = 0; i < 16; ++i) {
@@ -208,6 +207,8 @@ struct Consumer {
       for (int k = 0; k < 4; ++k) MultiplyTiles(acc, fragments[k], weights + 2 * k);
       WarpgroupCommit();
       WarpgroupWait<0>();
+      FenceSums(acc);
+      ReleaseCodes(a);  // not before: an arrival may overtake loads that wait behind others
       ReleaseWeights(w);
       Advance();
     }

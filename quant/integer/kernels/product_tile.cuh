@@ -103,7 +103,10 @@ __device__ __forceinline__ void MultiplyEnds(uint32_t buffer, const Ends& ends, 
   for (int k = 0; k < kDepth / 32; ++k) MultiplyTiles(acc, a[k], b + 2 * k);
   WarpgroupCommit();
 }
-__device__ __forceinline__ void FinishPiece() { WarpgroupWait<0>(); }
+__device__ __forceinline__ void FinishPiece(int32_t (&acc)[64]) {
+  WarpgroupWait<0>();
+  FenceSums(acc);
+}
 #else
 __device__ __forceinline__ void Multiply(int32_t* d, const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {
   asm volatile(
@@ -158,7 +161,7 @@ __device__ __forceinline__ void MultiplyEnds(uint32_t buffer, const Ends (&ends)
     }
   }
 }
-__device__ __forceinline__ void FinishPiece() {}
+__device__ __forceinline__ void FinishPiece(int32_t (&)[64]) {}
 #endif
 
 // Half a row's sum over a piece of which `depth` codes count: what lies behind a row's codes is anything.

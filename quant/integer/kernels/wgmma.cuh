@@ -23,6 +23,12 @@ template <int kLeft>
 __device__ __forceinline__ void WarpgroupWait() {
   asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(kLeft) : "memory");
 }
+// Sums are not used before the wait that stands in front of this: to the compiler they are known once they are queued.
+template <int kCount>
+__device__ __forceinline__ void FenceSums(int32_t (&sums)[kCount]) {
+#pragma unroll
+  for (int i = 0; i < kCount; ++i) asm volatile("" : "+r"(sums[i])::"memory");
+}
 // What ordinary stores and cp.async have written is seen by the matrix units.
 __device__ __forceinline__ void FenceForMatrixUnits() { asm volatile("fence.proxy.async.shared::cta;" ::: "memory"); }
 
