@@ -11,17 +11,10 @@
 #include "ATen/ops/rsqrt.h"
 #include "absl/strings/str_cat.h"
 #include "core/base/status.h"
+#include "models/readers.h"
 
 namespace qwt {
 namespace {
-
-int Readers(const Segment& segment, int value) {
-  int readers = 0;
-  for (const Node& node : segment.nodes) {
-    readers += static_cast<int>(std::count(node.inputs.begin(), node.inputs.end(), value));
-  }
-  return readers;
-}
 
 absl::StatusOr<at::Tensor> InFloat64(const TensorMap& parameters, const std::string& name) {
   const auto found = parameters.find(name);
@@ -73,7 +66,7 @@ absl::Status FoldBatchNorms(Graph* graph, TensorMap* parameters) {
     for (size_t i = 0; i < segment->nodes.size();) {
       const Node norm = segment->nodes[i];
       Node* conv = norm.op == Op::kBatchNorm && norm.inputs[0] > 0 ? &segment->nodes[norm.inputs[0] - 1] : nullptr;
-      if (conv == nullptr || conv->op != Op::kConv2d || Readers(*segment, norm.inputs[0]) != 1) {
+      if (conv == nullptr || conv->op != Op::kConv2d || ReadersOf(*segment)[norm.inputs[0]].size() != 1) {
         ++i;
         continue;
       }

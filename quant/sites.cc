@@ -1,5 +1,6 @@
 #include "quant/sites.h"
 
+#include "models/readers.h"
 #include "quant/plan.h"
 
 namespace qwt {
@@ -12,23 +13,16 @@ const Node* Producer(const Segment& segment, const Node& node) {
   return node.inputs[0] == 0 ? nullptr : &segment.nodes[node.inputs[0] - 1];
 }
 
-int Readers(const Segment& segment, int value) {
-  int readers = 0;
-  for (const Node& node : segment.nodes) {
-    for (int input : node.inputs) readers += input == value;
-  }
-  return readers;
-}
-
 // Moves whole tokens, so that channels stay what they are.
 bool IsTokenReshuffle(const Node& node) { return node.op == Op::kSplitWindows || node.op == Op::kMergeWindows; }
 
 // The LayerNorm whose tokens the node reads, where nothing else does; null if there is none.
 const Node* SoleLayerNorm(const Segment& segment, const Node& node) {
+  const std::vector<std::vector<int>> readers = ReadersOf(segment);
   const Node* reader = &node;
   while (true) {
     const Node* producer = Producer(segment, *reader);
-    if (producer == nullptr || Readers(segment, reader->inputs[0]) != 1) return nullptr;
+    if (producer == nullptr || readers[reader->inputs[0]].size() != 1) return nullptr;
     if (producer->op == Op::kLayerNorm) return producer;
     if (!IsTokenReshuffle(*producer)) return nullptr;
     reader = producer;

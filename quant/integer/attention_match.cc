@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "ATen/ops/item.h"
+#include "models/readers.h"
 #include "quant/integer/kernels/kernels.h"
 #include "quant/sites.h"
 
@@ -22,11 +23,7 @@ bool HasOneScale(const QuantPlan& plan, const std::string& site, const std::stri
 class Matcher {
  public:
   Matcher(const Segment& segment, const QuantPlan& plan)
-      : segment_(segment), plan_(plan), readers_(segment.nodes.size() + 1) {
-    for (size_t i = 0; i < segment.nodes.size(); ++i) {
-      for (int input : segment.nodes[i].inputs) readers_[input].push_back(static_cast<int>(i));
-    }
-  }
+      : segment_(segment), plan_(plan), readers_(ReadersOf(segment)) {}
 
   bool Match(int softmax, AttentionMatch* match) {
     match->softmax = softmax;

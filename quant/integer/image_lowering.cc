@@ -9,6 +9,7 @@
 #include "ATen/ops/rsqrt.h"
 #include "core/base/status.h"
 #include "core/tensor/device.h"
+#include "models/readers.h"
 #include "quant/integer/carrier.h"
 #include "quant/integer/fake_step.h"
 #include "quant/integer/image_steps.h"
@@ -18,15 +19,6 @@ namespace qwt {
 namespace {
 
 bool SameCodes(const Carrier& a, const Carrier& b) { return a.scale == b.scale && a.zero == b.zero && a.top == b.top; }
-
-// By value of the segment.
-std::vector<std::vector<int>> ReadersOf(const Segment& segment) {
-  std::vector<std::vector<int>> readers(segment.nodes.size() + 1);
-  for (size_t i = 0; i < segment.nodes.size(); ++i) {
-    for (int input : segment.nodes[i].inputs) readers[input].push_back(static_cast<int>(i));
-  }
-  return readers;
-}
 
 // A convolution that runs as integers, and the nodes after it that its kernel computes too.
 struct Convolution {

@@ -10,6 +10,7 @@
 #include "ATen/ops/zeros.h"
 #include "core/base/status.h"
 #include "core/tensor/device.h"
+#include "models/readers.h"
 #include "models/windows.h"
 #include "quant/integer/attention_match.h"
 #include "quant/integer/carrier.h"
@@ -41,13 +42,10 @@ class Lowering {
         plan_(plan),
         added_(added),
         device_(DeviceOf(parameters)),
-        readers_(segment.nodes.size() + 1),
+        readers_(ReadersOf(segment)),
         done_(segment.nodes.size()) {
-    for (size_t i = 0; i < segment.nodes.size(); ++i) {
-      for (int input : segment.nodes[i].inputs) readers_[input].push_back(static_cast<int>(i));
-    }
-    program_.values = program_.result = static_cast<int>(segment.nodes.size());
-    ++program_.values;
+    program_.result = static_cast<int>(segment.nodes.size());
+    program_.values = program_.result + 1;
   }
 
   absl::StatusOr<IntegerProgram> Lower() {

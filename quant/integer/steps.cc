@@ -146,8 +146,8 @@ StepFunction TokensStep(const ProductWeights& weights, int64_t patches, const at
   const at::Tensor rows = at::arange(count - patches, count, tokens.options().dtype(at::kInt));
   return [=](const std::vector<at::Tensor>& inputs) {
     ProductArguments arguments = ArgumentsOf(inputs[0], weights);
-    at::Tensor out = tokens.expand({arguments.rows / patches, count, weights.columns}).contiguous();
-    if (out.is_alias_of(tokens)) out = tokens.clone().view(out.sizes());
+    at::Tensor out = at::empty({arguments.rows / patches, count, weights.columns}, tokens.options());
+    out.copy_(tokens);
     arguments.out = out.mutable_data_ptr<float>();
     arguments.residual = arguments.out;
     arguments.map = {rows.const_data_ptr<int32_t>(), patches, count};

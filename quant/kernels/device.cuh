@@ -1,4 +1,4 @@
-// What the kernels share: launching, walking over a run, and the two quantisers of one value. Compiled without
+// What the kernels share: walking over a run, and the two quantisers of one value. Compiled without
 // contraction to FMA (-fmad=false) and with IEEE division (nvcc's default), so that codes are the CPU's.
 #pragma once
 
@@ -6,8 +6,8 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <stdexcept>
-#include <string>
+
+#include "quant/kernels/launch.cuh"
 
 namespace qwt {
 
@@ -16,13 +16,6 @@ constexpr int64_t kMostBlocks = 132 * 16;  // enough to fill the largest GPUs; t
 
 inline int64_t BlocksFor(int64_t items) {
   return std::max<int64_t>(1, std::min(kMostBlocks, (items + kThreads - 1) / kThreads));
-}
-
-inline void CheckLaunch(const char* kernel) {
-  const cudaError_t error = cudaGetLastError();
-  if (error != cudaSuccess) {
-    throw std::runtime_error(std::string(kernel) + " on the GPU: " + cudaGetErrorString(error));
-  }
 }
 
 // Of a run that gridDim.y blocks share, this thread's items are First(), First() + Step(), …

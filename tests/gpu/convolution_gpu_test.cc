@@ -17,6 +17,7 @@
 #include "quant/integer/image_steps.h"
 #include "quant/integer/integer_executor.h"
 #include "quant/integer/kernels/kernels.h"
+#include "tests/gpu/carriers.h"
 #include "tests/gpu/gpu.h"
 #include "tests/helpers/residual_network.h"
 
@@ -37,15 +38,6 @@ std::string Name(const Case& c) {
                       c.kernel, " stride ", c.stride, " padding ", c.padding, ", zero ", c.zero,
                       c.row_sums ? ", row sums" : "", c.residual ? ", residual" : "", c.addend ? ", addend" : "",
                       c.product ? ", addend of the residual" : "");
-}
-
-Carrier Uniform(float scale, float zero, float top) {
-  Carrier carrier;
-  carrier.scale = scale;
-  carrier.inverse_scale = 1 / scale;
-  carrier.zero = zero;
-  carrier.top = top;
-  return carrier;
 }
 
 PixelWindows WindowsOf(const Case& c) {

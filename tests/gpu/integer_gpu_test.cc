@@ -13,6 +13,7 @@
 #include "quant/fake_quant_executor.h"
 #include "quant/integer/integer_executor.h"
 #include "quant/integer/kernels/kernels.h"
+#include "tests/gpu/carriers.h"
 #include "tests/gpu/gpu.h"
 #include "tests/helpers/golden_model.h"
 
@@ -20,20 +21,6 @@ namespace qwt {
 namespace {
 
 using IntegerGpuTest = GpuTest;
-
-Carrier Uniform(float scale, float zero, float top, float end = 0) {
-  Carrier carrier;
-  carrier.scale = scale;
-  carrier.inverse_scale = 1 / scale;
-  carrier.zero = zero;
-  carrier.top = top;
-  carrier.end = end;
-  if (end != 0) {
-    carrier.low = end > 0 ? 0 : -1;
-    carrier.high = end > 0 ? top + 1 : top;
-  }
-  return carrier;
-}
 
 int64_t RoundUp(int64_t x, int64_t to) { return (x + to - 1) / to * to; }
 

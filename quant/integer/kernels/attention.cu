@@ -70,13 +70,10 @@ dim3 Blocks(const AttentionArguments& p, bool held) {
 template <int kTiles, int kWidth, bool kLogSqrt2, bool kBiased>
 void Launch(const AttentionArguments& p, cudaStream_t stream) {
   constexpr int kSharedBytes = HeadTile<kTiles * 8, kWidth>::kBytes;
-  const auto kernel = Attention<kTiles, kWidth, kLogSqrt2, kBiased>;
-  static const cudaError_t allowed =
-      cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kSharedBytes);
-  if (allowed != cudaSuccess)
-    throw std::runtime_error(std::string("attention on the GPU: ") + cudaGetErrorString(allowed));
+  constexpr auto kKernel = Attention<kTiles, kWidth, kLogSqrt2, kBiased>;
+  AllowSharedMemory<kKernel>(kSharedBytes, "attention");
   const dim3 blocks = Blocks(p, Rows<kTiles, kWidth, kLogSqrt2, kBiased>::kHeld);
-  kernel<<<blocks, 32 * kWarps<kTiles>, kSharedBytes, stream>>>(p, AttentionConstants(p, kWidth));
+  kKernel<<<blocks, 32 * kWarps<kTiles>, kSharedBytes, stream>>>(p, AttentionConstants(p, kWidth));
   CheckLaunch("attention");
 }
 

@@ -87,14 +87,10 @@ __global__ void __launch_bounds__(kThreads, 2) Convolution(const __grid_constant
 
 template <typename Gather, Results kResults, bool kRowSums>
 void Launch(const ConvolutionArguments& c, cudaStream_t stream) {
-  const auto kernel = Convolution<Gather, kResults, kRowSums>;
-  static const cudaError_t allowed =
-      cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kSharedBytes);
-  if (allowed != cudaSuccess) {
-    throw std::runtime_error(std::string("convolution on the GPU: ") + cudaGetErrorString(allowed));
-  }
+  constexpr auto kKernel = Convolution<Gather, kResults, kRowSums>;
+  AllowSharedMemory<kKernel>(kSharedBytes, "convolution");
   const int64_t blocks = (c.product.rows + kTile - 1) / kTile * ((c.product.columns + kTile - 1) / kTile);
-  kernel<<<static_cast<unsigned>(blocks), kThreads, kSharedBytes, stream>>>(c);
+  kKernel<<<static_cast<unsigned>(blocks), kThreads, kSharedBytes, stream>>>(c);
   CheckLaunch("convolution");
 }
 

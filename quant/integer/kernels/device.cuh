@@ -4,19 +4,13 @@
 #include <cuda_runtime.h>
 
 #include <cstdint>
-#include <stdexcept>
-#include <string>
 
 #include "quant/integer/kernels/kernels.h"
+#include "quant/kernels/launch.cuh"
 
 namespace qwt {
 
-inline void CheckLaunch(const char* kernel) {
-  const cudaError_t error = cudaGetLastError();
-  if (error != cudaSuccess) {
-    throw std::runtime_error(std::string(kernel) + " on the GPU: " + cudaGetErrorString(error));
-  }
-}
+inline unsigned BlocksFor(int64_t items, int64_t each) { return static_cast<unsigned>((items + each - 1) / each); }
 
 enum class Output { kFloat, kCodes };  // of a product
 
@@ -41,6 +35,14 @@ __device__ __forceinline__ uint32_t CarrierOf(float x, const Carrier& c) { retur
 __device__ __forceinline__ uint32_t Pack(uint32_t a, uint32_t b) { return a | b << 8; }
 __device__ __forceinline__ uint32_t Pack(uint32_t a, uint32_t b, uint32_t c, uint32_t d) {
   return Pack(a, b) | Pack(c, d) << 16;
+}
+
+// The code in the low byte. share: of the largest code, `top`, clamped.
+__device__ __forceinline__ uint32_t CodeOfShare(float share, float top) {
+  return __float_as_uint(fmaf(share, top, kRounder));
+}
+__device__ __forceinline__ uint32_t LowBytes(uint32_t a, uint32_t b, uint32_t c, uint32_t d) {
+  return __byte_perm(__byte_perm(a, b, 0x0040), __byte_perm(c, d, 0x0040), 0x5410);
 }
 
 __device__ __forceinline__ float Exp2(float x) {
@@ -68,16 +70,12 @@ __device__ __forceinline__ float Activate(float x) {
   return x;
 }
 
-__device__ __forceinline__ int64_t Mapped(const RowMap& map, int64_t row) {
+// Index: of rows, and what is computed with; divisions of 32 bits are cheaper.
+template <typename Index>
+__device__ __forceinline__ int64_t Mapped(const RowMap& map, Index row) {
   if (map.of == nullptr) return row;
-  const int64_t of = row / map.period;
-  return of * map.span + map.of[row - of * map.period];
-}
-// The same of fewer than 2^31 rows: divisions of 32 bits are cheaper.
-__device__ __forceinline__ int64_t MappedRow(const RowMap& map, uint32_t row) {
-  if (map.of == nullptr) return row;
-  const uint32_t period = static_cast<uint32_t>(map.period), of = row / period;
-  return of * static_cast<uint32_t>(map.span) + map.of[row - of * period];
+  const Index period = static_cast<Index>(map.period), of = row / period;
+  return of * static_cast<Index>(map.span) + map.of[row - of * period];
 }
 
 __device__ __forceinline__ uint32_t SharedAddress(const void* pointer) {

@@ -9,7 +9,6 @@ namespace {
 constexpr int kThreads = 256;
 
 __device__ __forceinline__ int64_t Item() { return blockIdx.x * static_cast<int64_t>(kThreads) + threadIdx.x; }
-unsigned BlocksFor(int64_t items) { return static_cast<unsigned>((items + kThreads - 1) / kThreads); }
 
 // A thread four channels of a pixel; neighbouring threads neighbouring pixels, as the channels lie.
 __global__ void PixelQuantize(PixelQuantizeArguments p) {
@@ -59,7 +58,7 @@ void LaunchMaxPool(const MaxPoolArguments& p, cudaStream_t stream) {
   const int channels = static_cast<int>(p.channels * sizeof(float) / sizeof(T));
   const int64_t items = p.windows.images * p.windows.out_height * p.windows.out_width * channels;
   if (items == 0) return;
-  MaxPool<T><<<BlocksFor(items), kThreads, 0, stream>>>(p.windows, channels, reinterpret_cast<const T*>(p.x),
+  MaxPool<T><<<BlocksFor(items, kThreads), kThreads, 0, stream>>>(p.windows, channels, reinterpret_cast<const T*>(p.x),
                                                         reinterpret_cast<T*>(p.out));
 }
 
@@ -68,7 +67,7 @@ void LaunchMaxPool(const MaxPoolArguments& p, cudaStream_t stream) {
 void PixelQuantizeOnGpu(const PixelQuantizeArguments& p, void* stream) {
   const int64_t pixels = p.images * p.positions;
   if (pixels == 0) return;
-  const dim3 blocks(BlocksFor(pixels), static_cast<unsigned>(p.pitch / 4));
+  const dim3 blocks(BlocksFor(pixels, kThreads), static_cast<unsigned>(p.pitch / 4));
   PixelQuantize<<<blocks, kThreads, 0, static_cast<cudaStream_t>(stream)>>>(p);
   CheckLaunch("quantisation of images");
 }

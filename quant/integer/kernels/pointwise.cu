@@ -1,18 +1,12 @@
 // Quantisation of float tensors to carriers: bound by memory, each value read once.
 #include <cuda_fp16.h>
 
-#include <algorithm>
-
 #include "quant/integer/kernels/device.cuh"
 
 namespace qwt {
 namespace {
 
 constexpr int kThreads = 256;
-
-int BlocksFor(int64_t items, int64_t each) {
-  return static_cast<int>(std::min<int64_t>((items + each - 1) / each, 1 << 30));
-}
 
 __device__ __forceinline__ uint32_t CarriersOf(float4 x, const Carrier& c) {
   return Pack(CarrierOf(x.x, c), CarrierOf(x.y, c), CarrierOf(x.z, c), CarrierOf(x.w, c));
@@ -57,10 +51,10 @@ struct Rounded {
   __device__ __forceinline__ float Of(float x) const { return __fadd_rn(__fmul_rn(x, inverse_scale), kRounder); }
   // The code in the low byte. Clamping its share of the largest code is what a multiplication does for nothing.
   __device__ __forceinline__ uint32_t Code(float rounded) const {
-    return __float_as_uint(fmaf(__saturatef((rounded - first) * share), top, kRounder));
+    return CodeOfShare(__saturatef((rounded - first) * share), top);
   }
   __device__ __forceinline__ uint32_t Codes(const float (&x)[4]) const {
-    return __byte_perm(__byte_perm(Code(x[0]), Code(x[1]), 0x0040), __byte_perm(Code(x[2]), Code(x[3]), 0x0040), 0x5410);
+    return LowBytes(Code(x[0]), Code(x[1]), Code(x[2]), Code(x[3]));
   }
   __device__ __forceinline__ uint32_t IsEnd(float rounded) const { return rounded <= low || rounded >= high; }
 };
@@ -76,7 +70,7 @@ __global__ void __launch_bounds__(kThreads) NormQuantize(NormQuantizeArguments p
   const int lane = threadIdx.x % 32;
   const uint32_t row = blockIdx.x * (kThreads / 32) + threadIdx.x / 32;
   if (row >= p.rows) return;
-  const int64_t from = MappedRow(p.map, row) * p.columns;
+  const int64_t from = Mapped(p.map, row) * p.columns;
   const float4* x = reinterpret_cast<const float4*>(p.x + from);
   const int quads = static_cast<int>(p.columns / 4);
   float4 v[kVectors];
@@ -168,7 +162,7 @@ void QuantizeOnGpu(const QuantizeArguments& p, void* stream) {
   const int64_t items = p.rows * ((p.columns + 3) / 4);
   if (items == 0) return;
   const auto queue = static_cast<cudaStream_t>(stream);
-  const int blocks = BlocksFor(items, kThreads);
+  const unsigned blocks = BlocksFor(items, kThreads);
   if (p.activation == Activation::kNone) Quantize<Activation::kNone><<<blocks, kThreads, 0, queue>>>(p);
   if (p.activation == Activation::kGelu) Quantize<Activation::kGelu><<<blocks, kThreads, 0, queue>>>(p);
   if (p.activation == Activation::kRelu) Quantize<Activation::kRelu><<<blocks, kThreads, 0, queue>>>(p);

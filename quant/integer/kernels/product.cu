@@ -128,11 +128,10 @@ __global__ void __launch_bounds__(kThreads, 2) Product(const __grid_constant__ P
 
 template <Output kOutput, Activation kActivation, bool kRowSums, bool kEnds>
 void Launch(const ProductArguments& p, cudaStream_t stream) {
-  const auto kernel = Product<kOutput, kActivation, kRowSums, kEnds>;
-  static const cudaError_t allowed = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kSharedBytes);
-  if (allowed != cudaSuccess) throw std::runtime_error(std::string("product on the GPU: ") + cudaGetErrorString(allowed));
+  constexpr auto kKernel = Product<kOutput, kActivation, kRowSums, kEnds>;
+  AllowSharedMemory<kKernel>(kSharedBytes, "product");
   const int64_t blocks = (p.rows + kTile - 1) / kTile * ((p.columns + kTile - 1) / kTile);
-  kernel<<<static_cast<unsigned>(blocks), kThreads, kSharedBytes, stream>>>(p);
+  kKernel<<<static_cast<unsigned>(blocks), kThreads, kSharedBytes, stream>>>(p);
   CheckLaunch("product");
 }
 

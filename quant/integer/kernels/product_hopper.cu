@@ -337,10 +337,9 @@ const Gpu& CurrentGpu() {
 
 template <Output kOutput, Activation kActivation, bool kResident, bool kEnds>
 void Launch(const ProductArguments& p, const Plan& plan, int multiprocessors, cudaStream_t stream) {
-  const auto kernel = HopperProduct<kOutput, kActivation, kResident, kEnds>;
-  static const cudaError_t allowed = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kSharedBytes);
-  if (allowed != cudaSuccess) throw std::runtime_error(std::string("product on the GPU: ") + cudaGetErrorString(allowed));
-  kernel<<<std::min(Tiles<kResident>::Units(plan), multiprocessors), kThreads, kSharedBytes, stream>>>(p, plan);
+  constexpr auto kKernel = HopperProduct<kOutput, kActivation, kResident, kEnds>;
+  AllowSharedMemory<kKernel>(kSharedBytes, "product");
+  kKernel<<<std::min(Tiles<kResident>::Units(plan), multiprocessors), kThreads, kSharedBytes, stream>>>(p, plan);
   CheckLaunch("product");
 }
 

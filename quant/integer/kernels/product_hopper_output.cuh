@@ -23,7 +23,7 @@ struct TileRows {
 #pragma unroll
     for (int r = 0; r < 2; ++r) {
       const int m = row + r * 8;
-      of[r] = m < p.rows ? static_cast<int>(MappedRow(p.map, m)) : -1;
+      of[r] = m < p.rows ? static_cast<int>(Mapped(p.map, static_cast<uint32_t>(m))) : -1;
     }
   }
 };
@@ -35,14 +35,6 @@ struct CodeScale {
   __device__ __forceinline__ explicit CodeScale(const Carrier& c)
       : factor(1 / c.top), offset(c.zero / c.top), top(c.top) {}
 };
-// The code in the low byte. share: of the largest code, clamped.
-__device__ __forceinline__ uint32_t CodeOfShare(float share, float top) {
-  return __float_as_uint(fmaf(share, top, kRounder));
-}
-__device__ __forceinline__ uint32_t LowBytes(uint32_t a, uint32_t b, uint32_t c, uint32_t d) {
-  return __byte_perm(__byte_perm(a, b, 0x0040), __byte_perm(c, d, 0x0040), 0x5410);
-}
-
 // The tile's columns' constants, in shared memory; beyond the matrix zeros. Without an activation codes are scaled to
 // shares (CodeScale) here.
 struct Constants {
