@@ -25,7 +25,35 @@ double EdgeWidth(int bits) { return 1e-4 * std::max(1, 1 << bits >> 6); }
 
 constexpr double kMostDiffering = 1e-3, kMostOutputError = 1e-4;
 
-// What the fake quantiser computes of a segment.
+at::Tensor Exact(const at::Tensor& x) { return x.to(at::kDouble); }
+
+// x as the site's codes, then values again; x: float64.
+at::Tensor Requantized(const at::Tensor& x, const std::string& name, const SiteQuantization& site) {
+  if (site.spec.quantizer != "uniform")
+    return Exact(SiteQuantizer::Make(name, site, x.device())->Apply(x.to(at::kFloat)));
+  const auto shaped = [&](const at::Tensor& values) {
+    return Exact(AsChannelsOf(x, values.to(x.device()), site.spec));
+  };
+  const at::Tensor scale = shaped(site.scale), zero_point = shaped(site.zero_point);
+  return ((x / scale).round().add(zero_point).clamp(0, (1 << site.spec.bits) - 1) - zero_point) * scale;
+}
+
+TensorMap ExactParameters(const Graph& graph, const TensorMap& parameters, const QuantPlan& plan) {
+  TensorMap result;
+  for (const auto& [name, parameter] : parameters) result[name] = Exact(parameter);
+  for (const Site& site : QuantSites(graph)) {
+    if (site.role != SiteRole::kWeight || plan.count(site.name) == 0) continue;
+    const SiteQuantization& quantization = plan.at(site.name);
+    const at::Tensor& weight = parameters.at(site.node->weight);
+    const auto codes = (*MakeQuantizer(quantization.spec.quantizer))->Codes(weight.cpu(), quantization);
+    const at::Tensor steps = Exact(*codes) - AsChannelsOf(weight, Exact(quantization.zero_point), quantization.spec);
+    result[site.node->weight] =
+        (steps * AsChannelsOf(weight, Exact(quantization.scale), quantization.spec)).to(weight.device());
+  }
+  return result;
+}
+
+// What the fake quantiser computes of a segment, in float64.
 struct FakeRun {
   std::map<std::string, at::Tensor> values;  // by site, before they are quantised
   at::Tensor output;
@@ -41,7 +69,7 @@ FakeRun RunFake(const Segment& segment, const TensorMap& quantized_weights, cons
       const auto site = plan.find(sites[i]);
       if (site == plan.end()) continue;
       run.values[sites[i]] = inputs[i];
-      quantized[i] = SiteQuantizer::Make(site->first, site->second, input.device())->Apply(inputs[i]);
+      quantized[i] = Requantized(inputs[i], site->first, site->second);
     }
     return EvaluateNode(node, quantized, quantized_weights);
   });
@@ -90,8 +118,8 @@ at::Tensor AsRows(const Segment& segment, const TensorMap& parameters, const std
 at::Tensor OnEdge(const at::Tensor& values, const SiteQuantization& site) {
   const at::Tensor zero_point = site.zero_point.to(values.device());
   const SiteQuantization there = {site.spec, site.scale.to(values.device()), zero_point};
-  const at::Tensor positions = (*MakeQuantizer(site.spec.quantizer))->Positions(values.to(at::kDouble), there);
-  const at::Tensor steps = positions - zero_point.to(at::kDouble);
+  const at::Tensor positions = (*MakeQuantizer(site.spec.quantizer))->Positions(values, there);
+  const at::Tensor steps = positions - Exact(zero_point);
   return (steps - steps.floor() - 0.5).abs().lt(EdgeWidth(site.spec.bits));
 }
 
@@ -102,8 +130,9 @@ struct ExpectedCodes {
 };
 
 ExpectedCodes Expect(const at::Tensor& values, const SiteQuantization& site) {
-  const float top = static_cast<float>((1 << site.spec.bits) - 1), zero_point = site.zero_point.item<float>();
-  const at::Tensor rounded = (values / site.scale.item<float>()).round();
+  const float zero_point = site.zero_point.item<float>();
+  const int top = (1 << site.spec.bits) - 1;
+  const at::Tensor rounded = (values / Exact(site.scale).to(values.device())).round();
   ExpectedCodes expected{(rounded + std::nearbyint(zero_point)).clamp(0, top).to(at::kByte), at::Tensor()};
   if (zero_point == std::nearbyint(zero_point)) return expected;
   const at::Tensor clamped = rounded + zero_point;
@@ -205,14 +234,14 @@ std::string Describe(const SiteComparison& site) {
 
 std::vector<SegmentComparison> CompareCodes(const Graph& graph, const TensorMap& parameters, const QuantPlan& plan,
                                             const at::Tensor& images, const std::vector<std::string>& only) {
-  const TensorMap quantized = *QuantizeWeights(graph, parameters, plan, /*threads=*/1);
+  const TensorMap exact = ExactParameters(graph, parameters, plan);
   const auto shapes = *InferShapes(graph, 1);
   const std::vector<const Segment*> segments = graph.Segments();
   std::vector<SegmentComparison> results;
   at::Tensor value = images;
   for (size_t i = 0; i < segments.size(); ++i) {
     const Segment& segment = *segments[i];
-    const FakeRun fake = RunFake(segment, quantized, plan, value);
+    const FakeRun fake = RunFake(segment, exact, plan, Exact(value));
     if (!fake.output.defined()) return results;
     if (only.empty() || std::find(only.begin(), only.end(), segment.name) != only.end()) {
       const auto program = LowerSegment(segment, shapes[i], parameters, plan, nullptr);
@@ -226,7 +255,7 @@ std::vector<SegmentComparison> CompareCodes(const Graph& graph, const TensorMap&
       const at::Tensor error = (*found - fake.output).abs().max() / fake.output.std();
       results.push_back({segment.name, comparison.sites(), error.item<double>()});
     }
-    value = fake.output;
+    value = fake.output.to(at::kFloat);
   }
   return results;
 }

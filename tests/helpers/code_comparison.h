@@ -1,11 +1,12 @@
 // The codes that the integer executor makes against the fake quantiser's, site by site from the same input.
 //
-// Two float32 computations of one value differ in its last bits, so that a value on the edge of two codes may take
-// either: on an edge is what lies within 1e-4 of a step of half way between two codes; of more than 6 bits, whose steps
-// are finer than float32's sums of a layer know them to, within that of a step of 6 bits. Such a code is counted, then
-// set to the fake quantiser's before anything reads it: what follows is compared as if no code differed, and a
-// difference at one site never shows at another. An attention's probabilities have codes that no one sees; queries with
-// one on an edge are left out of its output, and set likewise.
+// The fake quantiser is computed in float64 here: its float32 sums of a layer, which follow its device's order, stray
+// from these by more than the integers do. A value on the edge of two codes may take either: on an edge is what lies
+// within 1e-4 of a step of half way between two codes; of more than 6 bits, whose steps are finer than float32 knows a
+// layer's values to, within that of a step of 6 bits. Such a code is counted, then set to the fake quantiser's before
+// anything reads it: what follows is compared as if no code differed, and a difference at one site never shows at
+// another. An attention's probabilities have codes that no one sees; queries with one on an edge are left out of its
+// output, and set likewise.
 #pragma once
 
 #include <string>
