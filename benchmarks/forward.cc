@@ -20,6 +20,7 @@
 #include "core/base/files.h"
 #include "core/base/status.h"
 #include "core/tensor/device.h"
+#include "core/tensor/gpu.h"
 #include "models/cost.h"
 #include "models/executor.h"
 #include "models/recorded_network.h"
@@ -96,7 +97,7 @@ absl::StatusOr<Timing> Time(const TensorFunction& forward, const at::Tensor& ima
 // The model on these images, on the device.
 struct Subject {
   std::unique_ptr<Executor> executor;
-  at::Tensor images;  // made last, so that a profile shows where the forward pass begins
+  at::Tensor images;
 };
 
 absl::StatusOr<Subject> MakeSubject(const std::string& which, const QuantizedModel& model, const TensorMap& parameters,
@@ -178,8 +179,11 @@ absl::StatusOr<bool> RunOnce(const Arguments& arguments, const QuantizedModel& m
                              at::Device device) {
   QWT_ASSIGN_OR_RETURN(const Subject subject,
                        MakeSubject(arguments.models[0], model, parameters, device, arguments.batches[0]));
+  Wait(device);
+  BeginProfile();
   QWT_RETURN_IF_ERROR(RunGraph(model.graph, *subject.executor, subject.images).status());
   Wait(device);
+  EndProfile();
   return true;
 }
 
@@ -233,7 +237,9 @@ int main(int argc, char** argv) {
       ->check(CLI::IsMember({"float", "bf16", "quantized", "compensated", "integer", "integer_compensated"}));
   app.add_option("--seconds", arguments.seconds, "How long each is repeated.")->capture_default_str();
   app.add_flag("--eager", arguments.eager, "Integer models also with their kernels launched one by one.");
-  app.add_flag("--once", arguments.once, "One pass of the first model and batch, for a profiler; nothing is timed.");
+  app.add_flag(
+      "--once", arguments.once,
+      "One pass of the first model and batch, for a profiler that starts when it is told to; nothing is timed.");
   app.add_option("--json", arguments.json, "A file for the same figures.");
   CLI11_PARSE(app, argc, argv);
   const c10::InferenceMode no_gradients;

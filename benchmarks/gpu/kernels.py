@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
-"""The kernels of one forward pass as Nsight Compute measures them: a table, OUT/kernels.json and OUT/roofline.svg.
+"""The kernels of one forward pass as Nsight Compute measures them: tables, OUT/kernels.json and OUT/roofline.svg.
     python3 benchmarks/gpu/kernels.py MODEL.safetensors [--batch 256] [--model integer_compensated] [--out DIR]
     python3 benchmarks/gpu/kernels.py --csv ncu.csv --device 'NVIDIA H200' [--out DIR]      # of an earlier run
-MODEL is a quantised model that a run saved; run.sh leaves one for each network. NCU names the program if it is not on PATH. Clocks and caches are left alone."""
+MODEL is a quantised model that a run saved; run.sh leaves one for each network. NCU names the program if it is not on PATH. Clocks and caches are left alone.
+Operations are the share of cycles in which the matrix units work, of their int8 peak: what counts operations does not see sm_90's warpgroup instructions. One of float16 takes the units as long
+as two of int8, and counts as two."""
 import argparse
 import csv
 import json
@@ -14,11 +16,19 @@ import sys
 import roofline
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-OPERATIONS = 'sm__ops_path_tensor_'
-METRICS = ['gpu__time_duration.sum', 'dram__bytes.sum', 'sm__throughput.avg.pct_of_peak_sustained_elapsed', 'sm__inst_executed.avg.per_cycle_active',
-           *(f'{OPERATIONS}src_{kind}_sparsity_off.sum' for kind in ('int8', 'fp16_dst_fp32', 'bf16_dst_fp32'))]
-# What makes the images, just before the pass: the last of LibTorch's kernels for random numbers.
-BEGINS_AFTER = 'distribution_'
+TIME, BYTES, IPC = 'gpu__time_duration.sum', 'dram__bytes.sum', 'sm__inst_executed.avg.per_cycle_active'
+MATRIX = 'sm__pipe_tensor_cycles_active.avg.pct_of_peak_sustained_elapsed'
+# What else is said of the longest kernels: means over launches, weighted by their time.
+DETAILS = {
+    'second-level cache, % of peak': 'lts__throughput.avg.pct_of_peak_sustained_elapsed',
+    'first-level cache and shared memory, % of peak': 'l1tex__throughput.avg.pct_of_peak_sustained_active',
+    'warps on a multiprocessor, % of most': 'sm__warps_active.avg.pct_of_peak_sustained_active',
+    'instructions issued, % of cycles': 'smsp__issue_active.avg.pct_of_peak_sustained_active',
+    'registers a thread': 'launch__registers_per_thread',
+    'shared memory a block, kB': 'launch__shared_mem_per_block_dynamic',
+}
+METRICS = [TIME, BYTES, IPC, MATRIX, *DETAILS.values()]
+LONGEST = 3
 
 
 def profile(arguments):
@@ -27,7 +37,7 @@ def profile(arguments):
         program = os.path.join(ROOT, 'bazel-bin/benchmarks/forward')
     path = os.path.join(arguments.out, 'ncu.csv')
     with open(path, 'w') as file:
-        subprocess.run([os.environ.get('NCU', 'ncu'), '--target-processes', 'all', '--csv', '--print-units', 'base', '--clock-control', 'none', '--cache-control', 'none', '--metrics',
+        subprocess.run([os.environ.get('NCU', 'ncu'), '--profile-from-start', 'off', '--csv', '--print-units', 'base', '--clock-control', 'none', '--cache-control', 'none', '--metrics',
                         ','.join(METRICS), program, arguments.file, '--once', f'--models={arguments.model}', f'--batch={arguments.batch}'], stdout=file, check=True)
     return path
 
@@ -45,9 +55,7 @@ def launches(path):
             pass  # "n/a"
     if not found:
         sys.exit(f'{path}: no launches of kernels; the lines that are no figures:\n' + open(path).read()[-600:])
-    ordered = [found[number] for number in sorted(found)]
-    last = max((i for i, launch in enumerate(ordered) if BEGINS_AFTER in launch['kernel']), default=-1)
-    return ordered[last + 1:]
+    return [found[number] for number in sorted(found)]
 
 
 def name_of(kernel):
@@ -57,20 +65,25 @@ def name_of(kernel):
     return name.split('::')[-1] if name.startswith('qwt::') else name[:40]
 
 
-def kernels(path):
+def kernels(path, device):
     """Launches of one kernel on one grid together, in the order of their first."""
+    peak = roofline.peaks_of(device)['operations']
     groups = {}
     for launch in launches(path):
         group = groups.setdefault((launch['kernel'], launch['grid']), {'name': name_of(launch['kernel']), 'kernel': launch['kernel'], 'grid': launch['grid'], 'launches': 0,
-                                                                        'seconds': 0, 'bytes': 0, 'operations': 0, 'ipc': 0})
-        seconds = launch['gpu__time_duration.sum'] / 1e9
+                                                                        'seconds': 0, 'bytes': 0, 'operations': 0, 'ipc': 0, 'details': {}})
+        seconds = launch[TIME] / 1e9
         group['launches'] += 1
         group['seconds'] += seconds
-        group['bytes'] += launch.get('dram__bytes.sum', 0)
-        group['operations'] += sum(value for metric, value in launch.items() if metric.startswith(OPERATIONS))
-        group['ipc'] += launch.get('sm__inst_executed.avg.per_cycle_active', 0) * seconds
+        group['bytes'] += launch.get(BYTES, 0)
+        group['operations'] += launch.get(MATRIX, 0) / 100 * peak * seconds
+        group['ipc'] += launch.get(IPC, 0) * seconds
+        for name, metric in DETAILS.items():
+            if metric in launch:
+                group['details'][name] = group['details'].get(name, 0) + launch[metric] * seconds
     for group in groups.values():
         group['ipc'] /= group['seconds']
+        group['details'] = {name: value / group['seconds'] / (1e3 if name.endswith('kB') else 1) for name, value in group['details'].items()}
     return list(groups.values())
 
 
@@ -83,16 +96,28 @@ def bound_by(group, device):
     return 'memory' if memory > matrix else 'matrix units'
 
 
+def rows(header, cells):
+    return '\n'.join('| ' + ' | '.join(row) + ' |' for row in [header, ['---'] * len(header), *cells])
+
+
 def table(groups, device):
     total = sum(group['seconds'] for group in groups)
     peaks = roofline.peaks_of(device)
-    lines = ['| kernel | grid | launches | µs each | of the pass | memory, TB/s | of its peak | TOP/s | of the matrix units\' peak | bound by |', '|' + '---|' * 10]
+    cells = []
     for group in groups:
         memory, matrix = group['bytes'] / group['seconds'], group['operations'] / group['seconds']
-        lines.append(f"| {group['name']} | {group['grid']} | {group['launches']} | {1e6 * group['seconds'] / group['launches']:.1f} | {100 * group['seconds'] / total:.1f} % "
-                     f"| {memory / 1e12:.2f} | {100 * memory / peaks['bytes']:.0f} % | {matrix / 1e12:.0f} | {100 * matrix / peaks['operations']:.0f} % | {bound_by(group, device)} |")
-    lines.append(f'\n{sum(group["launches"] for group in groups)} launches, {1e3 * total:.2f} ms')
-    return '\n'.join(lines)
+        cells.append([group['name'], group['grid'], str(group['launches']), f"{1e6 * group['seconds'] / group['launches']:.1f}", f"{100 * group['seconds'] / total:.1f} %",
+                      f'{memory / 1e12:.2f}', f"{100 * memory / peaks['bytes']:.0f} %", f"{100 * matrix / peaks['operations']:.0f} %", bound_by(group, device)])
+    header = ['kernel', 'grid', 'launches', 'µs each', 'of the pass', 'memory, TB/s', 'of its peak', "of the matrix units' peak", 'bound by']
+    return rows(header, cells) + f'\n\n{sum(group["launches"] for group in groups)} launches, {1e3 * total:.2f} ms'
+
+
+def details(groups):
+    """Of the longest kernels, one a column."""
+    longest = sorted(groups, key=lambda group: -group['seconds'])[:LONGEST]
+    names = list(dict.fromkeys(name for group in longest for name in group['details']))
+    return rows(['the longest'] + [f"{group['name']}, {1e6 * group['seconds'] / group['launches']:.0f} µs" for group in longest],
+                [[name] + [f"{group['details'][name]:.0f}" if name in group['details'] else '' for group in longest] for name in names])
 
 
 def main():
@@ -102,16 +127,17 @@ def main():
     parser.add_argument('--batch', type=int, default=256)
     parser.add_argument('--csv', help='of an earlier run of Nsight Compute')
     parser.add_argument('--device', help="its name; by default nvidia-smi's first")
+    parser.add_argument('--title', help="of the plot; by default the file's name and the batch")
     parser.add_argument('--out', default='.')
     arguments = parser.parse_args()
     if not arguments.file and not arguments.csv:
         parser.error('a MODEL or --csv is needed')
     os.makedirs(arguments.out, exist_ok=True)
     device = arguments.device or subprocess.run(['nvidia-smi', '--query-gpu=name', '--format=csv,noheader'], capture_output=True, text=True, check=True).stdout.splitlines()[0]
-    groups = kernels(arguments.csv or profile(arguments))
-    print(table(groups, device))
+    groups = kernels(arguments.csv or profile(arguments), device)
+    print(table(groups, device), details(groups), sep='\n\n')
     path = os.path.join(arguments.out, 'kernels.json')
-    title = f'{os.path.basename(os.path.dirname(os.path.abspath(arguments.file)))}, batch {arguments.batch}' if arguments.file else os.path.basename(arguments.csv)
+    title = arguments.title or f'{os.path.splitext(os.path.basename(arguments.file or arguments.csv))[0]}, batch {arguments.batch}'
     with open(path, 'w') as file:
         json.dump({'device': device, 'title': title, 'kernels': groups}, file, indent=1)
     with open(os.path.join(arguments.out, 'roofline.svg'), 'w') as file:

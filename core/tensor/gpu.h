@@ -8,4 +8,8 @@ namespace qwt {
 // "NVIDIA H100 80GB HBM3". `index` must be one of GpuCount().
 std::string GpuName(int index);
 
+// What a profiler that was told not to begin by itself shall see lies between these two. Nothing without a GPU.
+void BeginProfile();
+void EndProfile();
+
 }  // namespace qwt

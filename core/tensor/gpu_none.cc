@@ -8,4 +8,7 @@ std::string GpuName(int index) {
   return "";
 }
 
+void BeginProfile() {}
+void EndProfile() {}
+
 }  // namespace qwt

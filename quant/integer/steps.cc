@@ -147,9 +147,10 @@ StepFunction TokensStep(const ProductWeights& weights, int64_t patches, const at
   return [=](const std::vector<at::Tensor>& inputs) {
     ProductArguments arguments = ArgumentsOf(inputs[0], weights);
     at::Tensor out = at::empty({arguments.rows / patches, count, weights.columns}, tokens.options());
-    out.copy_(tokens);
+    out.narrow(1, 0, count - patches).copy_(tokens.narrow(0, 0, count - patches));
     arguments.out = out.mutable_data_ptr<float>();
-    arguments.residual = arguments.out;
+    arguments.residual = tokens.const_data_ptr<float>();
+    arguments.residual_period = count;
     arguments.map = {rows.const_data_ptr<int32_t>(), patches, count};
     Launch(inputs[0], arguments, ProductOnCpu, ProductOnGpu);
     return out;

@@ -20,15 +20,25 @@ __device__ __forceinline__ void CopyWordAsync(uint32_t to, const void* from, boo
   asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"(to), "l"(from), "r"(there ? 4 : 0));
 }
 
-// Where a thread's rows begin in their images, and where it is in the kernel.
+__device__ __forceinline__ void StoreWord(uint32_t to, uint32_t word) {
+  asm volatile("st.shared.b32 [%0], %1;" ::"r"(to), "r"(word) : "memory");
+}
+__device__ __forceinline__ void StoreWords(uint32_t to, uint32_t word) {
+  asm volatile("st.shared.v4.b32 [%0], {%1, %1, %1, %1};" ::"r"(to), "r"(word) : "memory");
+}
+
+// Where a thread's rows begin in their images, and where it is in the kernel. The border is written, not copied: all
+// threads that see it would read the same bytes, which one part of the GPU's second-level cache holds.
 struct WindowOrigins {
   static constexpr int kItems = Copier::kItems, kRowStep = Copier::kRowStep;
   const ConvolutionArguments& c;
+  uint32_t border;  // of four channels
   int pixel[kItems], y[kItems], x[kItems];  // of the window's first pixel, which may lie outside
   int ky = 0, kx = 0;
   uint32_t to;  // in a buffer
 
-  __device__ __forceinline__ WindowOrigins(const ConvolutionArguments& c, int64_t first_row) : c(c) {
+  __device__ __forceinline__ WindowOrigins(const ConvolutionArguments& c, int64_t first_row)
+      : c(c), border(*reinterpret_cast<const uint32_t*>(c.border)) {
     const PixelWindows& w = c.windows;
     const int row = threadIdx.x / 8, chunk = threadIdx.x % 8;
     const auto positions = static_cast<uint32_t>(w.out_height * w.out_width), wide = static_cast<uint32_t>(w.out_width);
@@ -43,12 +53,12 @@ struct WindowOrigins {
       if (m >= c.product.rows) y[i] = -(1 << 24);  // sees nothing of an image
     }
   }
-  // Of row i, `right` pixels from where the kernel's pixel is; the border where that lies outside.
+  // Of row i, `right` pixels from where the kernel's pixel is; null: outside.
   __device__ __forceinline__ const uint8_t* Pixel(int i, int right, int channel) const {
     const auto height = static_cast<uint32_t>(c.windows.height), width = static_cast<uint32_t>(c.windows.width);
     const bool inside = static_cast<uint32_t>(y[i] + ky) < height && static_cast<uint32_t>(x[i] + kx + right) < width;
     const int at = pixel[i] + ky * static_cast<int>(width) + kx + right;
-    return inside ? c.product.a + at * c.product.a_pitch + channel : c.border;
+    return inside ? c.product.a + at * c.product.a_pitch + channel : nullptr;
   }
 };
 
@@ -73,7 +83,15 @@ struct WindowCopier : WindowOrigins {
   __device__ __forceinline__ void Copy(uint32_t buffer, int) {
     const bool there = ky < static_cast<int>(c.windows.kernel);
 #pragma unroll
-    for (int i = 0; i < kItems; ++i) CopyAsync(buffer + to + i * kRowStep * kDepth, Pixel(i, 0, channel), there);
+    for (int i = 0; i < kItems; ++i) {
+      const uint32_t at = buffer + to + i * kRowStep * kDepth;
+      const uint8_t* pixel = Pixel(i, 0, channel);
+      if (pixel != nullptr) {
+        CopyAsync(at, pixel, there);
+      } else {
+        StoreWords(at, there ? border : 0);
+      }
+    }
     channel += kDepth;
     Normalise();
   }
@@ -101,8 +119,14 @@ struct NarrowWindowCopier : WindowOrigins {
     for (int i = 0; i < kItems; ++i) {
 #pragma unroll
       for (int right = 0; right < 4; ++right) {
-        CopyWordAsync(buffer + to + i * kRowStep * kDepth + right * 4, Pixel(i, right, 0),
-                      ky < kernel && kx + right < kernel);
+        const uint32_t at = buffer + to + i * kRowStep * kDepth + right * 4;
+        const bool there = ky < kernel && kx + right < kernel;
+        const uint8_t* pixel = Pixel(i, right, 0);
+        if (pixel != nullptr) {
+          CopyWordAsync(at, pixel, there);
+        } else {
+          StoreWord(at, there ? border : 0);
+        }
       }
     }
     kx += kDepth / 4;

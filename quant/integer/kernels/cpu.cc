@@ -119,8 +119,8 @@ void ProductOnCpu(const ProductArguments& a) {
                 ? static_cast<uint8_t>(std::clamp(std::nearbyint(v) + carrier.zero, 0.0f, carrier.top))
                 : CarrierOf(Activate(v, a.activation), carrier);
       } else {
-        const int64_t at = Mapped(a.map, m) * a.columns + n;
-        a.out[at] = v + (a.residual != nullptr ? a.residual[at] : 0.0f);
+        const int64_t to = Mapped(a.map, m), from = a.residual_period > 0 ? to % a.residual_period : to;
+        a.out[to * a.columns + n] = v + (a.residual != nullptr ? a.residual[from * a.columns + n] : 0.0f);
       }
     }
   }

@@ -78,6 +78,12 @@ __device__ __forceinline__ int64_t Mapped(const RowMap& map, Index row) {
   return of * static_cast<Index>(map.span) + map.of[row - of * period];
 }
 
+// Of a row of a product's output.
+template <typename Index>
+__device__ __forceinline__ Index ResidualRow(const ProductArguments& p, Index row) {
+  return p.residual_period > 0 ? row % static_cast<Index>(p.residual_period) : row;
+}
+
 __device__ __forceinline__ uint32_t SharedAddress(const void* pointer) {
   return static_cast<uint32_t>(__cvta_generic_to_shared(pointer));
 }

@@ -87,6 +87,7 @@ struct ProductArguments {
   // One of two outputs. Float: out[map(m), n] = v + residual[map(m), n] + addend[map(m), n], all [rows, N].
   float* out = nullptr;
   const float* residual = nullptr;  // null: zeros
+  int64_t residual_period = 0;      // row map(m) takes residual[map(m) % residual_period]; 0: residual[map(m)]
   const void* addend = nullptr;     // float16; null: zeros. For GPUs alone
   RowMap map;
   // Codes, uint8 [M, code_pitch]; a third of the columns each by carriers[0], [1], [2], or all by carriers[0] where

@@ -132,13 +132,6 @@ __global__ void PatchQuantize(PatchQuantizeArguments p) {
   const int position = static_cast<int>(row - image * positions);
   const int top = position / static_cast<int>(p.out_width) * static_cast<int>(p.stride) - static_cast<int>(p.padding);
   const int left = position % static_cast<int>(p.out_width) * static_cast<int>(p.stride) - static_cast<int>(p.padding);
-  if (kernel % 4 == 0 && p.stride % 4 == 0 && p.padding == 0 && p.width % 4 == 0) {  // all of one line
-    const int y = top + column / kernel % kernel, x = left + column % kernel, channel = column / (kernel * kernel);
-    const float4 v = *reinterpret_cast<const float4*>(p.x + ((static_cast<int64_t>(image) * p.channels + channel) * p.height + y) * p.width + x);
-    *reinterpret_cast<uint32_t*>(p.out + static_cast<int64_t>(row) * p.pitch + column) =
-        CarriersOf(v, p.carrier);
-    return;
-  }
   uint32_t packed = 0;
 #pragma unroll
   for (int j = 0; j < 4; ++j) {
@@ -149,6 +142,39 @@ __global__ void PatchQuantize(PatchQuantizeArguments p) {
     packed |= CarrierOf(value, p.carrier) << (8 * j);
   }
   *reinterpret_cast<uint32_t*>(p.out + static_cast<int64_t>(row) * p.pitch + column) = packed;  // pitch: a whole number of them
+}
+
+// Patches whose columns lie four by four in one line, aligned: a thread the same four of kPatches neighbours, whose place
+// in the patch it finds once.
+constexpr int kPatches = 4;
+bool LiesInLines(const PatchQuantizeArguments& p) {
+  return p.kernel % 4 == 0 && p.stride % 4 == 0 && p.padding == 0 && p.width % 4 == 0;
+}
+__global__ void PatchLinesQuantize(PatchQuantizeArguments p) {
+  const int kernel = static_cast<int>(p.kernel), width = static_cast<int>(p.width), quads = static_cast<int>(p.channels) * kernel * kernel / 4;
+  const int out_width = static_cast<int>(p.out_width), out_height = static_cast<int>(p.out_height);
+  const int64_t i = blockIdx.x * static_cast<int64_t>(kThreads) + threadIdx.x;
+  const auto group = static_cast<uint32_t>(i / quads), rows = static_cast<uint32_t>(p.images * out_height * out_width);
+  const int column = static_cast<int>(i - static_cast<int64_t>(group) * quads) * 4;
+  const uint32_t first = group * kPatches, line = first / out_width;
+  int x = static_cast<int>(first - line * out_width), y = static_cast<int>(line % out_height);
+  const int64_t plane = p.height * width, image_size = p.channels * plane;
+  const float* image = p.x + line / out_height * image_size + column / (kernel * kernel) * plane + column / kernel % kernel * width + column % kernel;
+  float4 v[kPatches];
+#pragma unroll
+  for (int j = 0; j < kPatches; ++j) {
+    if (first + j < rows) v[j] = *reinterpret_cast<const float4*>(image + (y * width + x) * static_cast<int>(p.stride));
+    if (++x < out_width) continue;
+    x = 0;
+    if (++y < out_height) continue;
+    y = 0;
+    image += image_size;
+  }
+#pragma unroll
+  for (int j = 0; j < kPatches; ++j) {
+    if (first + j >= rows) break;
+    *reinterpret_cast<uint32_t*>(p.out + static_cast<int64_t>(first + j) * p.pitch + column) = CarriersOf(v[j], p.carrier);
+  }
 }
 
 template <int kVectors>
@@ -184,9 +210,14 @@ void NormQuantizeOnGpu(const NormQuantizeArguments& p, void* stream) {
 }
 
 void PatchQuantizeOnGpu(const PatchQuantizeArguments& p, void* stream) {
-  const int64_t items = p.images * p.out_height * p.out_width * ((p.channels * p.kernel * p.kernel + 3) / 4);
-  if (items == 0) return;
-  PatchQuantize<<<BlocksFor(items, kThreads), kThreads, 0, static_cast<cudaStream_t>(stream)>>>(p);
+  const int64_t rows = p.images * p.out_height * p.out_width, quads = (p.channels * p.kernel * p.kernel + 3) / 4;
+  if (rows == 0) return;
+  const auto queue = static_cast<cudaStream_t>(stream);
+  if (LiesInLines(p)) {
+    PatchLinesQuantize<<<BlocksFor((rows + kPatches - 1) / kPatches * quads, kThreads), kThreads, 0, queue>>>(p);
+  } else {
+    PatchQuantize<<<BlocksFor(rows * quads, kThreads), kThreads, 0, queue>>>(p);
+  }
   CheckLaunch("quantisation of patches");
 }
 

@@ -78,7 +78,7 @@ __device__ __forceinline__ void AddEnds(const Pieces& pieces, int32_t (&acc)[64]
 __device__ __forceinline__ void PrefetchResidual(const ProductArguments& p, int64_t first_row, int64_t first_column) {
   const int64_t m = first_row + threadIdx.x / 2, n = first_column + threadIdx.x % 2 * 64;
   if (p.residual == nullptr || m >= p.rows || n >= p.columns) return;
-  const float* from = p.residual + Mapped(p.map, m) * p.columns + n;
+  const float* from = p.residual + ResidualRow(p, Mapped(p.map, m)) * p.columns + n;
   asm volatile("prefetch.global.L2 [%0];" ::"l"(from));
   if (n + 32 < p.columns) asm volatile("prefetch.global.L2 [%0];" ::"l"(from + 32));
 }

@@ -55,7 +55,7 @@ struct Tiles {
 };
 
 #ifdef QWT_WGMMA
-constexpr int kProducerRegisters = 24, kConsumerRegisters = 160;  // of 128 each at first
+constexpr int kProducerRegisters = 32, kConsumerRegisters = 160;  // of 128 each at first
 
 // Buffers in turn, and how often all were used, modulo 2.
 struct Ring {
@@ -138,7 +138,7 @@ struct Producer {
 };
 
 // A warpgroup that multiplies and writes.
-template <Output kOutput, Activation kActivation, bool kResident, bool kEnds>
+template <Output kOutput, Activation kActivation, bool kResident, bool kEnds, bool kMore>
 struct Consumer {
   const ProductArguments& p;
   Block block;
@@ -160,8 +160,28 @@ struct Consumer {
     if (++w.index == w.size) w.index = 0;
   }
 
-  __device__ __forceinline__ void MultiplyCodes(int32_t (&acc)[64]) {
+  // Adds the piece's codes to the sums of the thread's two rows: 32 of 128, lines of 16 in an order without conflicts.
+  __device__ __forceinline__ void AddCodes(uint32_t (&sums)[2]) const {
+    const int lane = threadIdx.x % 32, row = static_cast<int>(threadIdx.x % kGroupThreads / 32 * 16) + lane / 4;
+    const char* from = memory + (block.A(group, a.index) - block.buffers) + row * kDepth + lane % 4 * 32;
+#pragma unroll
+    for (int r = 0; r < 2; ++r) {
+#pragma unroll
+      for (int line = 0; line < 2; ++line) {
+        const uint4 codes = *reinterpret_cast<const uint4*>(from + r * 8 * kDepth + (line ^ (row & 1)) * 16);
+        sums[r] = __dp4a(codes.x, 0x01010101u, sums[r]);
+        sums[r] = __dp4a(codes.y, 0x01010101u, sums[r]);
+        sums[r] = __dp4a(codes.z, 0x01010101u, sums[r]);
+        sums[r] = __dp4a(codes.w, 0x01010101u, sums[r]);
+      }
+      asm volatile("" : "+r"(sums[r])::"memory");  // read before the piece is given back
+    }
+  }
+
+  // sums: of the codes of the thread's rows, where they are wanted.
+  __device__ __forceinline__ void MultiplyCodes(int32_t (&acc)[64], uint32_t (&sums)[2]) {
     Ring last_a = a, last_w = w;
+    sums[0] = sums[1] = 0;
     for (int piece = 0; piece < block.plan.pieces; ++piece) {
       AwaitPhase(block.WFull(w.index), w.phase);
       AwaitPhase(block.AFull(group, a.index), a.phase);
@@ -170,6 +190,7 @@ struct Consumer {
 #pragma unroll
       for (int k = 0; k < kDepth / 32; ++k) MultiplyTiles(acc, codes + 2 * k, weights + 2 * k, piece > 0 || k > 0);
       WarpgroupCommit();
+      if (kMore) AddCodes(sums);
       if (piece > 0) {
         WarpgroupWait<1>();
         ReleaseCodes(last_a);
@@ -183,6 +204,11 @@ struct Consumer {
     FenceSums(acc);
     ReleaseCodes(last_a);
     ReleaseWeights(last_w);
+#pragma unroll
+    for (int r = 0; r < 2 && kMore; ++r) {
+      sums[r] += __shfl_xor_sync(~0u, sums[r], 1);
+      sums[r] += __shfl_xor_sync(~0u, sums[r], 2);
+    }
   }
 
   // acc = end_multiplier · acc + what the ends add. Operands of the matrix units, 16 rows a warp, hold end_code where there
@@ -235,12 +261,14 @@ struct Consumer {
         WaitNamed(1 + group, kGroupThreads);
         loaded = column;
       }
+      if (kOutput == Output::kFloat && kResident) PrefetchAdded(p, first_row, column * kTile);
       int32_t acc[64];
-      MultiplyCodes(acc);
+      uint32_t sums[2];
+      MultiplyCodes(acc, sums);
       if (kEnds) MultiplyEnds(acc);
       const TileRows rows(p, first_row);
       if (kOutput == Output::kFloat) {
-        WriteFloats(p, acc, rows, column * kTile, constants);
+        WriteFloats<kMore>(p, acc, sums, rows, column * kTile, constants);
       } else {
         WriteCodes<kActivation>(p, acc, rows, column * kTile, constants);
       }
@@ -252,7 +280,8 @@ struct Consumer {
 
 #endif
 
-template <Output kOutput, Activation kActivation, bool kResident, bool kEnds>
+// kMore: the codes' sums of each row are wanted, or residuals repeat.
+template <Output kOutput, Activation kActivation, bool kResident, bool kEnds, bool kMore>
 __global__ void __launch_bounds__(kThreads, 1)
     HopperProduct(const __grid_constant__ ProductArguments p, const __grid_constant__ Plan plan) {
 #ifdef QWT_WGMMA
@@ -282,7 +311,7 @@ __global__ void __launch_bounds__(kThreads, 1)
     if (threadIdx.x % 32 == 0 && of < kGroups) Producer<kOutput, kResident, kEnds>{block, of, a, w}.Run();
   } else {
     ClaimRegisters<kConsumerRegisters>();
-    Consumer<kOutput, kActivation, kResident, kEnds>{p, block, shared.constants[group], memory, group, a, w}.Run();
+    Consumer<kOutput, kActivation, kResident, kEnds, kMore>{p, block, shared.constants[group], memory, group, a, w}.Run();
   }
 #endif
 }
@@ -335,9 +364,9 @@ const Gpu& CurrentGpu() {
   return gpus[std::min(device, kMostGpus - 1)];
 }
 
-template <Output kOutput, Activation kActivation, bool kResident, bool kEnds>
+template <Output kOutput, Activation kActivation, bool kResident, bool kEnds, bool kMore = false>
 void Launch(const ProductArguments& p, const Plan& plan, int multiprocessors, cudaStream_t stream) {
-  constexpr auto kKernel = HopperProduct<kOutput, kActivation, kResident, kEnds>;
+  constexpr auto kKernel = HopperProduct<kOutput, kActivation, kResident, kEnds, kMore>;
   AllowSharedMemory<kKernel>(kSharedBytes, "product");
   kKernel<<<std::min(Tiles<kResident>::Units(plan), multiprocessors), kThreads, kSharedBytes, stream>>>(p, plan);
   CheckLaunch("product");
@@ -357,13 +386,27 @@ void Launch(const ProductArguments& p, const Plan& plan, int multiprocessors, cu
   }
 }
 
+bool WantsMore(const ProductArguments& p) { return p.row_sum_scale != nullptr || p.residual_period > 0; }
+
+// Whether there is a kernel for it.
+bool Fits(const ProductArguments& p) {
+  const bool floats = p.codes == nullptr, ends = p.ends_offset > 0;
+  return (!floats || p.columns % 4 == 0) && (!WantsMore(p) || (floats && !ends));
+}
+
 }  // namespace
 
 bool ProductOnHopper(const ProductArguments& p, cudaStream_t stream) {
   const Gpu& gpu = CurrentGpu();
-  if (!gpu.hopper || p.row_sum_scale != nullptr || (p.codes == nullptr && p.columns % 4 != 0)) return false;
+  if (!gpu.hopper || !Fits(p)) return false;
   const Plan plan = MakePlan(p);
-  if (p.codes == nullptr) {
+  if (WantsMore(p)) {
+    if (plan.pieces <= kMostResident) {
+      Launch<Output::kFloat, Activation::kNone, true, false, true>(p, plan, gpu.multiprocessors, stream);
+    } else {
+      Launch<Output::kFloat, Activation::kNone, false, false, true>(p, plan, gpu.multiprocessors, stream);
+    }
+  } else if (p.codes == nullptr) {
     Launch<Output::kFloat, Activation::kNone>(p, plan, gpu.multiprocessors, stream);
   } else if (p.activation == Activation::kNone) {
     Launch<Output::kCodes, Activation::kNone>(p, plan, gpu.multiprocessors, stream);

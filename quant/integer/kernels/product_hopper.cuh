@@ -7,8 +7,8 @@
 
 namespace qwt {
 
-// Whether this GPU has what it takes and the product no row sums; if so it is queued. Float outputs: columns divisible
-// by 4.
+// Whether this GPU has what it takes, and the product a kernel here: without both row sums and ends or codes, float outputs
+// of columns divisible by 4. If so it is queued.
 bool ProductOnHopper(const ProductArguments& p, cudaStream_t stream);
 
 }  // namespace qwt

@@ -80,11 +80,12 @@ __device__ __forceinline__ void WriteFloats(const ProductArguments& p, const int
   const Layout layout;
   const bool even = p.columns % 2 == 0;
   const auto* addend = static_cast<const __half*>(p.addend);
-  int64_t rows[Layout::kRows];
+  int64_t rows[Layout::kRows], residuals[Layout::kRows];
 #pragma unroll
   for (int r = 0; r < Layout::kRows; ++r) {
-    const int64_t m = first_row + layout.Row(r);
-    rows[r] = m < p.rows ? Mapped(p.map, m) * p.columns : -1;
+    const int64_t m = first_row + layout.Row(r), to = m < p.rows ? Mapped(p.map, m) : -1;
+    rows[r] = to < 0 ? -1 : to * p.columns;
+    residuals[r] = ResidualRow(p, to) * p.columns;
   }
 #pragma unroll
   for (int first = 0; first < Layout::kColumns; first += kAtOnce) {
@@ -96,7 +97,7 @@ __device__ __forceinline__ void WriteFloats(const ProductArguments& p, const int
       for (int r = 0; r < Layout::kRows; ++r) {
         v[i][r] = make_float2(0, 0);
         if (rows[r] < 0 || n >= p.columns) continue;
-        if (p.residual != nullptr) v[i][r] = LoadPair(p.residual + rows[r] + n, even);
+        if (p.residual != nullptr) v[i][r] = LoadPair(p.residual + residuals[r] + n, even);
         if (addend == nullptr) continue;
         const float2 more = LoadPair(addend + rows[r] + n, even);
         v[i][r] = make_float2(v[i][r].x + more.x, v[i][r].y + more.y);
@@ -117,7 +118,7 @@ __device__ __forceinline__ void WriteFloats(const ProductArguments& p, const int
         } else {  // neighbours in pairs that are not aligned
           out[0] = sum.x;
           if (n + 1 < p.columns) {
-            const float residual = p.residual == nullptr ? 0.0f : p.residual[rows[r] + n + 1];
+            const float residual = p.residual == nullptr ? 0.0f : p.residual[residuals[r] + n + 1];
             out[1] = sum.y + residual + (addend == nullptr ? 0.0f : __half2float(addend[rows[r] + n + 1]));
           }
         }
