@@ -3,14 +3,11 @@
 #include <string>
 #include <utility>
 
-#include "ATen/TensorOperators.h"
-#include "ATen/ops/zeros.h"
 #include "absl/strings/str_cat.h"
 #include "core/base/status.h"
 #include "core/tensor/device.h"
 #include "core/tensor/parallel.h"
 #include "models/executor.h"
-#include "quant/quantizer.h"
 #include "quant/search.h"
 #include "quant/site_quantizer.h"
 #include "quant/sites.h"
@@ -88,55 +85,6 @@ class Calibration {
   std::vector<std::vector<at::Tensor>> values_;  // [value][batch]
 };
 
-std::vector<const Node*> NodesOfWeights(const Graph& graph, const QuantSpecs& specs, const QuantPlan& plan) {
-  std::vector<const Node*> nodes;
-  for (const Site& site : QuantSites(graph)) {
-    if (site.role == SiteRole::kWeight && specs.count(site.name) && !plan.count(site.name)) nodes.push_back(site.node);
-  }
-  return nodes;
-}
-
-// As SolveWeights; each rank solves a share, and all take what it found. Where one fails each solves all, for the same
-// error.
-absl::Status SolveWeightsTogether(const Graph& graph, const TensorMap& parameters, const QuantSpecs& specs,
-                                  Communicator& comm, int threads, QuantPlan* plan) {
-  if (comm.size() == 1) return SolveWeights(graph, parameters, specs, threads, plan);
-  const std::vector<const Node*> nodes = NodesOfWeights(graph, specs, *plan);
-  QuantSpecs share;
-  std::vector<int64_t> channels;
-  int64_t slots = 1;  // of both values of each channel, behind one that says that a rank failed
-  for (size_t i = 0; i < nodes.size(); ++i) {
-    const std::string site = WeightSite(*nodes[i]);
-    if (static_cast<int>(i) % comm.size() == comm.rank()) share[site] = specs.at(site);
-    QWT_ASSIGN_OR_RETURN(const at::Tensor weight, FindWeight(*nodes[i], parameters));
-    channels.push_back(LayoutOf(weight, specs.at(site)).channels);
-    slots += 2 * channels.back();
-  }
-  QuantPlan found;
-  const bool solved = SolveWeights(graph, parameters, share, threads, &found).ok();
-  at::Tensor values = at::zeros({slots}, at::kFloat);
-  values[0] = solved ? 0 : 1;
-  const auto in_slots = [&](const std::function<void(const std::string& site, const at::Tensor& slots)>& visit) {
-    int64_t first = 1;
-    for (size_t i = 0; i < nodes.size(); ++i) {
-      visit(WeightSite(*nodes[i]), values.narrow(0, first, 2 * channels[i]).view({2, channels[i]}));
-      first += 2 * channels[i];
-    }
-  };
-  in_slots([&](const std::string& site, const at::Tensor& slots) {
-    const auto own = found.find(site);
-    if (own == found.end()) return;
-    slots[0].copy_(own->second.scale);
-    slots[1].copy_(own->second.zero_point);
-  });
-  QWT_RETURN_IF_ERROR(comm.AllReduceSum(values));
-  if (values[0].item<float>() > 0) return SolveWeights(graph, parameters, specs, threads, plan);
-  in_slots([&](const std::string& site, const at::Tensor& slots) {
-    plan->emplace(site, SiteQuantization{specs.at(site), slots[0].clone(), slots[1].clone()});
-  });
-  return absl::OkStatus();
-}
-
 }  // namespace
 
 absl::StatusOr<QuantPlan> Calibrate(const Graph& graph, const TensorMap& parameters, const QuantSpecs& specs,
@@ -144,7 +92,7 @@ absl::StatusOr<QuantPlan> Calibrate(const Graph& graph, const TensorMap& paramet
                                     const std::function<void(int64_t done, int64_t total)>& progress) {
   QuantPlan plan;
   // Weights do not depend on the images.
-  QWT_RETURN_IF_ERROR(SolveWeightsTogether(graph, parameters, specs, comm, threads, &plan));
+  QWT_RETURN_IF_ERROR(SolveWeights(graph, parameters, specs, threads, &plan));
   QWT_ASSIGN_OR_RETURN(const TensorMap weights, QuantizeWeights(graph, parameters, plan, threads));
   int64_t done = 0, total = 0;
   for (const Segment* segment : graph.Segments()) total += static_cast<int64_t>(segment->nodes.size());
@@ -162,7 +110,10 @@ absl::StatusOr<QuantPlan> Calibrate(const Graph& graph, const TensorMap& paramet
 
 absl::Status SolveWeights(const Graph& graph, const TensorMap& parameters, const QuantSpecs& specs, int threads,
                           QuantPlan* plan) {
-  const std::vector<const Node*> nodes = NodesOfWeights(graph, specs, *plan);
+  std::vector<const Node*> nodes;
+  for (const Site& site : QuantSites(graph)) {
+    if (site.role == SiteRole::kWeight && specs.count(site.name) && !plan->count(site.name)) nodes.push_back(site.node);
+  }
   std::vector<SiteQuantization> found(nodes.size());
   QWT_RETURN_IF_ERROR(ParallelFor(nodes.size(), threads, [&](int64_t i) -> absl::Status {
     const std::string site = WeightSite(*nodes[i]);

@@ -84,7 +84,7 @@ def integer(results):
                 return f"{ours['images_per_second'] / other:.2f}" if other and 'ms' in ours else '-'
 
             plain = of.get('integer', {})
-            cost = f"{100 * (ours['ms'] / plain['ms'] - 1):.0f} %" if 'ms' in ours and 'ms' in plain else '-'
+            cost = f"{100 * (1 - plain['ms'] / ours['ms']):.0f} %" if 'ms' in ours and 'ms' in plain else '-'
             yield [network, str(batch), *map(rate, ('compensated', 'integer', 'integer_eager', 'integer_compensated', 'integer_compensated_eager', 'bf16')),
                    *(f'{beside[how]:.0f}' if how in beside else '-' for how in ('eager', 'compiled')), times(beside.get('eager')), times(beside.get('compiled')),
                    cost, f"{100 * plain['peak_share']:.1f} %" if 'peak_share' in plain else '-', f"{ours['peak_bytes'] / 1e9:.2f} GB" if 'peak_bytes' in ours else '-']

@@ -41,13 +41,10 @@ class NcclCommunicator : public Communicator {
     group_ =
         c10::make_intrusive<c10d::ProcessGroupNCCL>(std::move(store), settings.rank, settings.size, std::move(options));
     group_->eagerConnectSingleDevice(device);
-    // The first collective of a kind finds its way between the GPUs and loads its kernel: now, not in the middle of the
-    // work.
-    for (const at::ScalarType type : {at::kLong, at::kDouble, at::kFloat}) {
-      std::vector<at::Tensor> tensors = {at::zeros({1}, at::TensorOptions(type).device(device))};
-      group_->allreduce(tensors)->wait(std::chrono::seconds(settings.timeout_seconds));
-      if (type == at::kLong) group_->broadcast(tensors)->wait(std::chrono::seconds(settings.timeout_seconds));
-    }
+    // The first collective of a kind finds its way between the GPUs: now, not in the middle of the work.
+    std::vector<at::Tensor> tensors = {at::zeros({1}, at::TensorOptions(at::kLong).device(device))};
+    group_->allreduce(tensors)->wait(std::chrono::seconds(settings.timeout_seconds));
+    group_->broadcast(tensors)->wait(std::chrono::seconds(settings.timeout_seconds));
   }
 
   ~NcclCommunicator() override {

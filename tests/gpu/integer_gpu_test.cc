@@ -28,7 +28,8 @@ int64_t RoundUp(int64_t x, int64_t to) { return (x + to - 1) / to * to; }
 struct ProductCase {
   int64_t rows, columns, depth;
   bool row_sums = false, ends = false;
-  int64_t period = 0;  // of the row map; 0: none
+  int64_t period = 0;    // of the row map; 0: none
+  bool repeats = false;  // one period's residual for all; in the output a row lies before each period
 };
 
 struct ProductTensors {
@@ -68,8 +69,8 @@ ProductTensors RandomTensors(const ProductCase& c) {
   t.bias = at::rand({c.columns}) * 15;
   if (c.row_sums) t.row_sum_scale = at::randn({c.columns}) * 1e-3 / std::sqrt(static_cast<double>(c.depth));
   t.end_count_scale = at::randn({c.columns}) * 1e-2;
-  t.residual = at::randn({c.rows, c.columns});
-  if (c.period > 0) t.map = at::randn({c.period}).argsort().to(at::kInt);
+  t.residual = at::randn({c.repeats ? c.period + 1 : c.rows, c.columns});
+  if (c.period > 0) t.map = at::randn({c.period}).argsort().to(at::kInt) + (c.repeats ? 1 : 0);
   return t;
 }
 
@@ -101,13 +102,15 @@ ProductArguments ArgumentsOf(const ProductCase& c, const ProductTensors& t) {
   return p;
 }
 
-// float32 [rows, columns].
+// float32 [rows of the output, columns].
 at::Tensor FloatProduct(const ProductCase& c, const ProductTensors& t) {
-  at::Tensor out = at::empty_like(t.residual);
+  const int64_t span = c.period + (c.repeats ? 1 : 0);
+  at::Tensor out = at::zeros({c.repeats ? c.rows / c.period * span : c.rows, c.columns}, t.residual.options());
   ProductArguments p = ArgumentsOf(c, t);
   p.out = out.mutable_data_ptr<float>();
   p.residual = t.residual.const_data_ptr<float>();
-  if (c.period > 0) p.map = {t.map.const_data_ptr<int32_t>(), c.period, c.period};
+  if (c.period > 0) p.map = {t.map.const_data_ptr<int32_t>(), c.period, span};
+  if (c.repeats) p.residual_period = span;
   if (out.is_cpu()) {
     ProductOnCpu(p);
   } else {
@@ -145,11 +148,16 @@ const ProductCase kProducts[] = {
     {77, 48, 72, true, true},
     {4 * 49, 132, 1536, false, false, 49},
     {64 * 3, 64, 96, false, true, 64},
+    {385, 132, 3072, true},
+    {3 * 49, 128, 768, true, false, 49, true},
+    {5 * 16, 96, 48, false, false, 16, true},
+    {2 * 36, 30, 200, true, false, 36, true},
     {1000, 1000, 1000, true, true},
 };
 
 std::string Name(const ProductCase& c) {
-  return absl::StrCat(c.rows, " x ", c.columns, " x ", c.depth, c.row_sums ? ", row sums" : "", c.ends ? ", ends" : "");
+  return absl::StrCat(c.rows, " x ", c.columns, " x ", c.depth, c.row_sums ? ", row sums" : "", c.ends ? ", ends" : "",
+                      c.repeats ? ", residual of " : "", c.repeats ? absl::StrCat(c.period + 1, " rows") : "");
 }
 
 TEST_F(IntegerGpuTest, ProductsAreThePlainLoops) {
