@@ -8,8 +8,10 @@ from xml.sax.saxutils import escape
 
 # By data sheet, without sparsity: bytes a second of memory, int8 and 16-bit float operations a second. The first name that fits.
 PEAKS = [('H100 PCIe', 2.0e12, 1513e12, 756e12), ('H100 NVL', 3.9e12, 1671e12, 835e12), ('H100', 3.35e12, 1979e12, 989e12), ('H200', 4.8e12, 1979e12, 989e12), ('A100', 2.0e12, 624e12, 312e12)]
-WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 760, 460, 70, 30, 40, 60
+LEGEND, LINE = 270, 16
+WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 700 + LEGEND, 460, 70, 20 + LEGEND, 40, 60
 LEAST_SHARE = 0.01  # of the pass, to be drawn
+LEAST_MATRIX = 0.05  # of the matrix units' peak: what is counted below it is no product
 
 
 def peaks_of(device):
@@ -66,44 +68,38 @@ def roofs(axes, peaks):
     yield text(axes.x(start) + 4, axes.y(start * peaks['bytes'] * 4), f"memory, {peaks['bytes'] / 1e12:g} TB/s")
     for what, peak, dash in (('int8', peaks['operations'], ''), ('float16', peaks['floats'], ' stroke-dasharray="5 4"')):
         yield line(axes.x(peak / peaks['bytes']), axes.y(peak), axes.x(end), axes.y(peak), style + dash)
-        yield text(axes.x(end) - 4, axes.y(peak) - 5, f'{what}, {peak / 1e12:g} TOP/s', 'end')
+        yield text(axes.x(end) - 4, axes.y(peak) - 5, f'{what}, {peak / 1e12:.0f} TOP/s', 'end')
 
 
 def radius(group, total):
     return 3 + 12 * math.sqrt(group['seconds'] / total)
 
 
-def labels(axes, points, groups, total):
-    """Beside their points; one that would cover another is moved down."""
-    taken = []
-    for (x, y), group in sorted(zip(points, groups), key=lambda item: -item[0][1]):
-        away = radius(group, total) + 4
-        words = f"{group['name'][:24]}, {1e6 * group['seconds'] / group['launches']:.0f} µs × {group['launches']}"
-        left, at = axes.x(x) + away, axes.y(y) + 4
-        wide = 6.2 * len(words)
-        anchor = 'start'
-        if left + wide > WIDTH - RIGHT:
-            left, anchor = axes.x(x) - away, 'end'
-        begin = left if anchor == 'start' else left - wide
-        while any(abs(at - other) < 13 and begin < other_end and other_begin < begin + wide for other, other_begin, other_end in taken):
-            at += 3
-        taken.append((at, begin, begin + wide))
-        yield text(left, at, words, anchor)
+def numbers(axes, points, groups, total):
+    """The points' numbers, and what they are, beside the plot: the longest first."""
+    for number, ((x, y), group) in enumerate(zip(points, groups), 1):
+        yield text(axes.x(x), axes.y(y) + 4, str(number), 'middle', 'font-weight="bold" stroke="#fff" stroke-width="2.5" paint-order="stroke"')
+        at = TOP + 10 + (number - 1) * LINE
+        yield text(WIDTH - LEGEND + 20, at, str(number), 'end', 'font-weight="bold"')
+        yield text(WIDTH - LEGEND + 26, at, f"{group['name'][:22]}, {1e6 * group['seconds'] / group['launches']:.0f} µs × {group['launches']}, {100 * group['seconds'] / total:.0f} %")
 
 
 def svg(title, device, groups):
     """groups: of kernels.py. Those without products, and those too short to matter, are not drawn but named."""
     peaks = peaks_of(device)
     total = sum(group['seconds'] for group in groups)
-    drawn = [group for group in groups if group['operations'] > 0 and group['bytes'] > 0 and group['seconds'] >= LEAST_SHARE * total]
+    drawn = [group for group in groups if group['seconds'] >= LEAST_SHARE * total and group['bytes'] > 0 and group['operations'] / group['seconds'] >= LEAST_MATRIX * peaks['operations']]
+    drawn.sort(key=lambda group: -group['seconds'])
     without = sum(group['seconds'] for group in groups if group not in drawn)
     points = [(group['operations'] / group['bytes'], group['operations'] / group['seconds']) for group in drawn]
     axes = Axes(points, peaks)
-    parts = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif" font-size="11" fill="#222">', f'<rect width="{WIDTH}" height="{HEIGHT}" fill="#fff"/>',
-             text(LEFT, 22, f'{title}, {device}: {100 * without / total:.0f} % of the time is in kernels without products or under 1 % each', extra='font-size="13"'), *grid(axes), *roofs(axes, peaks)]
+    height = max(HEIGHT, TOP + 30 + (len(drawn) + 2) * LINE)
+    parts = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" font-family="sans-serif" font-size="11" fill="#222">', f'<rect width="{WIDTH}" height="{height}" fill="#fff"/>',
+             text(LEFT, 22, f'{title}, {device}', extra='font-size="13"'), *grid(axes), *roofs(axes, peaks)]
     for (x, y), group in zip(points, drawn):
         parts.append(f'<circle cx="{axes.x(x):.1f}" cy="{axes.y(y):.1f}" r="{radius(group, total):.1f}" fill="#2563a8" fill-opacity="0.45" stroke="#2563a8"><title>{escape(group["kernel"])}</title></circle>')
-    return '\n'.join([*parts, *labels(axes, points, drawn, total), '</svg>\n'])
+    rest = text(WIDTH - LEGEND + 26, TOP + 10 + len(drawn) * LINE, f'no products, or under 1 % each: {100 * without / total:.0f} %')
+    return '\n'.join([*parts, *numbers(axes, points, drawn, total), rest, '</svg>\n'])
 
 
 if __name__ == '__main__':
