@@ -3,6 +3,7 @@
 #include "ATen/ops/bmm.h"
 #include "ATen/ops/conv2d.h"
 #include "ATen/ops/empty.h"
+#include "quant/integer/kernels/vectors.h"
 #include "quant/integer/step_launch.h"
 
 namespace qwt {
@@ -59,7 +60,7 @@ StepFunction PixelQuantizeStep(const Carrier& carrier) {
       arguments.x = inputs[0].const_data_ptr<float>();
       arguments.carrier = carrier;
       arguments.out = codes.mutable_data_ptr<uint8_t>();
-      Launch(codes, arguments, QuantizeOnCpu, QuantizeOnGpu);
+      Launch(codes, arguments, QuantizeOnVectors, QuantizeOnGpu);
       return codes;
     }
     const at::Tensor x = inputs[0].contiguous();

@@ -102,6 +102,10 @@ absl::StatusOr<ProductWeights> MakeProductWeights(const Node& node, const Tensor
        {&result.weight, &result.scale, &result.bias, &result.row_sum_scale, &result.end_count_scale}) {
     if (tensor->defined()) *tensor = tensor->to(found.device());
   }
+  if (result.end_code != 0 && result.weight.is_cpu()) {
+    const at::Tensor used = result.weight.narrow(0, 0, result.columns).narrow(1, 0, result.depth);
+    result.by_input = used.t().contiguous();
+  }
   return result;
 }
 
@@ -144,6 +148,7 @@ ProductWeights ByPixel(const ProductWeights& weights, int64_t channels, int64_t 
 }
 
 void ProductWeights::Set(ProductArguments* arguments) const {
+  if (by_input.defined()) arguments->w_by_input = by_input.const_data_ptr<int8_t>();
   const auto pointer = [](const at::Tensor& x) { return x.defined() ? x.const_data_ptr<float>() : nullptr; };
   arguments->columns = columns;
   arguments->depth = depth;

@@ -28,6 +28,7 @@ struct ProductWeights {
   at::Tensor row_sum_scale;                  // float32 [columns]; undefined: zeros
   int32_t end_multiplier = 1, end_code = 0;  // 0: the input has no ends
   at::Tensor end_count_scale;                // float32 [columns]; undefined: zeros
+  at::Tensor by_input;                       // int8 [depth, columns]; undefined: no ends, or on a GPU
 
   void Set(ProductArguments* arguments) const;
 };

@@ -4,6 +4,7 @@
 #include "ATen/ops/arange.h"
 #include "ATen/ops/empty.h"
 #include "models/windows.h"
+#include "quant/integer/kernels/vectors.h"
 #include "quant/integer/step_launch.h"
 
 namespace qwt {
@@ -43,7 +44,7 @@ StepFunction QuantizeStep(const Carrier& carrier) {
     at::Tensor codes = Codes(x, arguments.rows, arguments.columns);
     arguments.pitch = codes.size(1);
     arguments.out = codes.mutable_data_ptr<uint8_t>();
-    Launch(x, arguments, QuantizeOnCpu, QuantizeOnGpu);
+    Launch(x, arguments, QuantizeOnVectors, QuantizeOnGpu);
     return codes;
   };
 }
@@ -69,7 +70,7 @@ StepFunction NormQuantizeStep(const Node& norm, const at::Tensor& weight, const 
     arguments.out = codes.mutable_data_ptr<uint8_t>();
     const at::Tensor half = inputs.size() > 1 ? inputs[1] : at::Tensor();
     if (half.defined()) arguments.half = half.mutable_data_ptr();
-    Launch(x, arguments, NormQuantizeOnCpu, NormQuantizeOnGpu);
+    Launch(x, arguments, NormQuantizeOnVectors, NormQuantizeOnGpu);
     return codes;
   };
 }
@@ -101,7 +102,7 @@ StepFunction PatchQuantizeStep(const Node& convolution, const std::vector<int64_
     at::Tensor codes = Codes(x, rows, arguments.channels * arguments.kernel * arguments.kernel);
     arguments.pitch = codes.size(1);
     arguments.out = codes.mutable_data_ptr<uint8_t>();
-    Launch(x, arguments, PatchQuantizeOnCpu, PatchQuantizeOnGpu);
+    Launch(x, arguments, PatchQuantizeOnVectors, PatchQuantizeOnGpu);
     return codes;
   };
 }
@@ -117,7 +118,7 @@ StepFunction ProductToCodesStep(const ProductWeights& product, Activation activa
     arguments.activation = activation;
     arguments.groups = static_cast<int>(carriers.size());
     std::copy(carriers.begin(), carriers.end(), arguments.carriers);
-    Launch(inputs[0], arguments, ProductOnCpu, ProductOnGpu);
+    Launch(inputs[0], arguments, ProductOnVectors, ProductOnGpu);
     return codes;
   };
 }
@@ -136,7 +137,7 @@ StepFunction ProductStep(const ProductWeights& weights, const std::vector<int64_
     const at::Tensor addend = inputs.size() > 2 ? inputs[2].contiguous() : at::Tensor();
     if (addend.defined()) arguments.addend = addend.const_data_ptr();
     arguments.map = MapOf(rows);
-    Launch(inputs[0], arguments, ProductOnCpu, ProductOnGpu);
+    Launch(inputs[0], arguments, ProductOnVectors, ProductOnGpu);
     return out;
   };
 }
@@ -152,7 +153,7 @@ StepFunction TokensStep(const ProductWeights& weights, int64_t patches, const at
     arguments.residual = tokens.const_data_ptr<float>();
     arguments.residual_period = count;
     arguments.map = {rows.const_data_ptr<int32_t>(), patches, count};
-    Launch(inputs[0], arguments, ProductOnCpu, ProductOnGpu);
+    Launch(inputs[0], arguments, ProductOnVectors, ProductOnGpu);
     return out;
   };
 }
@@ -171,7 +172,7 @@ StepFunction AttentionStep(const AttentionSettings& settings) {
     at::Tensor codes = Codes(inputs[0], inputs[0].size(0), arguments.heads * arguments.head_width);
     arguments.out = codes.mutable_data_ptr<uint8_t>();
     arguments.out_pitch = codes.size(1);
-    Launch(inputs[0], arguments, AttentionOnCpu, AttentionOnGpu);
+    Launch(inputs[0], arguments, AttentionOnVectors, AttentionOnGpu);
     return codes;
   };
 }

@@ -78,6 +78,7 @@ struct ProductArguments {
   int64_t rows = 0, columns = 0, depth = 0;  // M, N, K
   const uint8_t* a = nullptr;                // [M, a_pitch]
   const int8_t* w = nullptr;                 // [N rounded up to kWeightRows, w_pitch], 0 beyond N and K
+  const int8_t* w_by_input = nullptr;        // w as [K, N], for ends on CPUs (vectors.h)
   int64_t a_pitch = 0, w_pitch = 0;          // bytes, divisible by 16
   const float *scale = nullptr, *bias = nullptr;
   const float* row_sum_scale = nullptr;      // null: zeros
