@@ -72,7 +72,7 @@ StepFunction PixelQuantizeStep(const Carrier& carrier) {
     arguments.x = x.const_data_ptr<float>();
     arguments.carrier = carrier;
     arguments.out = codes.mutable_data_ptr<uint8_t>();
-    Launch(codes, arguments, PixelQuantizeOnCpu, PixelQuantizeOnGpu);
+    Launch(codes, arguments, PixelQuantizeOnVectors, PixelQuantizeOnGpu);
     return codes;
   };
 }
@@ -125,7 +125,7 @@ StepFunction ConvolutionStep(const ConvolutionSettings& settings) {
       product.code_pitch = codes.size(1);
       product.carriers[0] = *settings.codes;
     }
-    Launch(a, arguments, ConvolutionOnCpu, ConvolutionOnGpu);
+    Launch(a, arguments, ConvolutionOnVectors, ConvolutionOnGpu);
     return settings.floats ? out : codes;
   };
 }

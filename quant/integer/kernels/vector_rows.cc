@@ -14,9 +14,7 @@ namespace {
 
 constexpr int64_t kLanes = 16;
 
-inline float RoundedStep(float x, float inverse_scale, float zero) {
-  return __builtin_rintf(x * inverse_scale) + zero;
-}
+inline float RoundedStep(float x, float inverse_scale, float zero) { return __builtin_rintf(x * inverse_scale) + zero; }
 
 inline uint8_t Clamped(float step, float top) {
   step = step < 0.0f ? 0.0f : step;

@@ -15,5 +15,7 @@ void PatchQuantizeOnVectors(const PatchQuantizeArguments& arguments);
 // Where there are ends, w_by_input is wanted.
 void ProductOnVectors(const ProductArguments& arguments);
 void AttentionOnVectors(const AttentionArguments& arguments);
+void PixelQuantizeOnVectors(const PixelQuantizeArguments& arguments);
+void ConvolutionOnVectors(const ConvolutionArguments& arguments);
 
 }  // namespace qwt

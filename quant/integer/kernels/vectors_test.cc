@@ -6,6 +6,7 @@
 
 #include "ATen/CPUGeneratorImpl.h"
 #include "ATen/TensorOperators.h"
+#include "ATen/ops/full.h"
 #include "ATen/ops/rand.h"
 #include "ATen/ops/randint.h"
 #include "ATen/ops/randn.h"
@@ -162,8 +163,7 @@ TEST(VectorsTest, QuantizedRowsAreThePlainLoops) {
       kernel({37, 131, 144, x.const_data_ptr<float>(), activation, Uniform(0.3f, 7, 15), out.data_ptr<uint8_t>()});
       return out;
     };
-    ExpectSameCodes(quantize(QuantizeOnVectors), quantize(QuantizeOnCpu),
-                    activation == Activation::kGelu ? 1e-3 : 0.0);
+    ExpectSameCodes(quantize(QuantizeOnVectors), quantize(QuantizeOnCpu), activation == Activation::kGelu ? 1e-3 : 0.0);
   }
 }
 
@@ -214,7 +214,8 @@ struct PatchCase {
 };
 
 TEST(VectorsTest, PatchesAreThePlainLoops) {
-  for (const PatchCase& c : {PatchCase{2, 3, 32, 16, 16, 0}, {1, 3, 20, 4, 4, 0}, {2, 2, 9, 3, 2, 1}, {1, 1, 5, 7, 1, 3}}) {
+  for (const PatchCase& c :
+       {PatchCase{2, 3, 32, 16, 16, 0}, {1, 3, 20, 4, 4, 0}, {2, 2, 9, 3, 2, 1}, {1, 1, 5, 7, 1, 3}}) {
     SCOPED_TRACE(absl::StrCat("kernel ", c.kernel, " on ", c.side, ", padding ", c.padding));
     at::manual_seed(4);
     const at::Tensor x = at::randn({c.images, c.channels, c.side, c.side});
@@ -307,6 +308,103 @@ TEST(VectorsTest, AttentionsAreThePlainLoops) {
     const at::Tensor codes_apart = found.ne(expected);
     EXPECT_LE(codes_apart.sum().item<int64_t>(), codes_apart.numel() / 200);
     EXPECT_GT(expected.to(at::kFloat).std().item<float>(), 2);
+  }
+}
+
+TEST(VectorsTest, PixelsAreThePlainLoops) {
+  for (const int64_t channels : {1, 3, 4, 20}) {
+    SCOPED_TRACE(channels);
+    at::manual_seed(6);
+    const at::Tensor x = at::randn({2, channels, 7, 9});
+    const auto quantize = [&](void (*kernel)(const PixelQuantizeArguments&)) {
+      at::Tensor out = at::full({2 * 63, PixelPitch(channels)}, 255, at::kByte);
+      kernel({2, channels, 63, out.size(1), x.const_data_ptr<float>(), Uniform(0.3f, 7, 15), out.data_ptr<uint8_t>()});
+      return out;
+    };
+    ExpectSameCodes(quantize(PixelQuantizeOnVectors), quantize(PixelQuantizeOnCpu), 0);
+  }
+}
+
+struct ConvolutionCase {
+  int64_t images, channels, side, kernel, stride, padding, outputs;
+  bool row_sums = false, residual = false, floats = false, codes = true, biased = false;
+};
+
+struct Made {
+  at::Tensor floats, codes;
+};
+
+class ConvolutionTensors {
+ public:
+  explicit ConvolutionTensors(const ConvolutionCase& c)
+      : c_(c), pitch_(PixelPitch(c.channels)), side_((c.side + 2 * c.padding - c.kernel) / c.stride + 1) {
+    const int64_t line = KernelLineBytes(c.kernel, pitch_);
+    a_ = at::randint(0, 256, {c.images * c.side * c.side, pitch_}, at::kByte);  // beyond the channels, too
+    w_ = at::zeros({RoundUp(c.outputs, kWeightRows), c.kernel, line}, at::kChar);
+    w_.narrow(0, 0, c.outputs)
+        .narrow(2, 0, c.kernel * pitch_)
+        .unflatten(2, {c.kernel, pitch_})
+        .narrow(3, 0, c.channels)
+        .random_(-128, 128);
+    border_ = at::full({16}, 9, at::kByte);
+    if (pitch_ == 4) border_.view({4, 4}).narrow(1, c.channels, 4 - c.channels).zero_();
+    const double size = 128 * 74 * std::sqrt(static_cast<double>(c.channels * c.kernel * c.kernel));
+    scale_ = (at::rand({c.outputs}) + 0.5) * (2 / size);
+    bias_ = at::randn({c.outputs});
+    row_sum_scale_ = at::randn({c.outputs}) / size;
+    residual_ = at::randn({c.images * side_ * side_, c.outputs});
+    addend_bias_ = at::randn({c.outputs});
+  }
+
+  Made Run(void (*kernel)(const ConvolutionArguments&)) const {
+    ConvolutionArguments a;
+    a.windows = {c_.images, c_.side, c_.side, c_.kernel, c_.stride, c_.padding, side_, side_};
+    a.channels = c_.channels;
+    a.border = border_.const_data_ptr<uint8_t>();
+    if (c_.biased) a.addend_bias = addend_bias_.const_data_ptr<float>();
+    ProductArguments& p = a.product;
+    p.rows = residual_.size(0);
+    p.columns = c_.outputs;
+    p.depth = p.w_pitch = w_.size(1) * w_.size(2);
+    p.a = a_.const_data_ptr<uint8_t>();
+    p.a_pitch = pitch_;
+    p.w = w_.const_data_ptr<int8_t>();
+    p.scale = scale_.const_data_ptr<float>();
+    p.bias = bias_.const_data_ptr<float>();
+    if (c_.row_sums) p.row_sum_scale = row_sum_scale_.const_data_ptr<float>();
+    if (c_.residual) p.residual = residual_.const_data_ptr<float>();
+    p.activation = Activation::kRelu;
+    Made made = {at::zeros({p.rows, c_.outputs}), at::zeros({p.rows, PixelPitch(c_.outputs)}, at::kByte)};
+    if (c_.floats) p.out = made.floats.mutable_data_ptr<float>();
+    if (c_.codes) p.codes = made.codes.mutable_data_ptr<uint8_t>();
+    p.code_pitch = made.codes.size(1);
+    p.carriers[0] = Uniform(0.3f, 2, 15);
+    kernel(a);
+    return made;
+  }
+
+ private:
+  const ConvolutionCase c_;
+  const int64_t pitch_, side_;  // of the output
+  at::Tensor a_, w_, border_, scale_, bias_, row_sum_scale_, residual_, addend_bias_;
+};
+
+TEST(VectorsTest, ConvolutionsAreThePlainLoops) {
+  for (const ConvolutionCase& c : {ConvolutionCase{2, 3, 17, 7, 2, 3, 40},
+                                   {3, 64, 9, 3, 1, 1, 33, false, true, true, true, true},
+                                   {1, 20, 8, 3, 2, 1, 10, true},
+                                   {2, 64, 14, 1, 1, 0, 130, false, true, true},
+                                   {2, 24, 7, 1, 1, 0, 16, true, false, true, false},
+                                   {1, 32, 15, 1, 2, 0, 64, true, true, false, true, true},
+                                   {1, 16, 3, 5, 1, 2, 48, true}}) {
+    SCOPED_TRACE(absl::StrCat(c.kernel, " x ", c.kernel, " of ", c.channels, " channels, stride ", c.stride));
+    at::manual_seed(7);
+    const ConvolutionTensors tensors(c);
+    const Made found = tensors.Run(ConvolutionOnVectors), expected = tensors.Run(ConvolutionOnCpu);
+    EXPECT_TRUE(found.floats.equal(expected.floats))
+        << (found.floats - expected.floats).abs().max().item<float>() << " apart at most";
+    EXPECT_EQ(expected.floats.any().item<bool>(), c.floats);
+    if (c.codes) ExpectSameCodes(found.codes, expected.codes, 0);
   }
 }
 
