@@ -14,6 +14,7 @@ namespace {
 
 constexpr int64_t kScores = 1 << 16;  // at once, so that they stay in the second-level cache
 constexpr int64_t kLanes = 16;
+constexpr float kLeastExponent = -80;
 
 QWT_WIDE_CLONES void LessZero(const uint8_t* __restrict__ codes, int64_t n, float zero, float* __restrict__ values) {
   for (int64_t i = 0; i < n; ++i) values[i] = static_cast<float>(codes[i]) - zero;
@@ -27,6 +28,8 @@ QWT_WIDE_CLONES void Scale(float* x, int64_t n, float scale) {
   for (int64_t i = 0; i < n; ++i) x[i] *= scale;
 }
 
+// Less the largest of them, as exponentials are taken; those far below it are held where the exponential is still a
+// normal float: a mask's would be others, which processors are slow at, and add as little to any sum.
 QWT_WIDE_CLONES void LessLargest(float* x, int64_t n) {
   float lanes[kLanes], most = x[0];
   std::fill_n(lanes, kLanes, most);
@@ -36,7 +39,7 @@ QWT_WIDE_CLONES void LessLargest(float* x, int64_t n) {
   }
   for (; i < n; ++i) most = x[i] > most ? x[i] : most;
   for (float lane : lanes) most = lane > most ? lane : most;
-  for (i = 0; i < n; ++i) x[i] -= most;
+  for (i = 0; i < n; ++i) x[i] = x[i] - most > kLeastExponent ? x[i] - most : kLeastExponent;
 }
 
 QWT_WIDE_CLONES float Sum(const float* x, int64_t n) {

@@ -15,7 +15,9 @@ constexpr int64_t kFewChannels = 4;
 class Gatherer {
  public:
   explicit Gatherer(const ConvolutionArguments& a)
-      : a_(a), pitch_(a.product.a_pitch), line_(KernelLineBytes(a.windows.kernel, pitch_)),
+      : a_(a),
+        pitch_(a.product.a_pitch),
+        line_(KernelLineBytes(a.windows.kernel, pitch_)),
         clears_(a.product.row_sum_scale != nullptr && a.channels < pitch_) {
     // What lies beyond the image, a line long.
     for (int64_t i = 0; i < line_; ++i) beyond_.push_back(a.border[i % 16]);
