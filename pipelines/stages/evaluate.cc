@@ -329,8 +329,8 @@ Schema EvaluateSchema() {
                       "How quantised models run. fake: values are quantised and dequantised and multiplied in "
                       "float32, as the official code does. integer: the same integers on a GPU's matrix units, many "
                       "times faster; a value that lies on the edge of two codes to float32's last bits may take the "
-                      "other one. auto: integer on a GPU, else fake. On a CPU, integer is a plain loop to compare "
-                      "with, not for speed.")
+                      "other one. auto: integer on a GPU, else fake, the official numerics. On a CPU with AVX512-VNNI "
+                      "integer is faster, too; on others it is not.")
            .OneOf({"auto", "integer", "fake"})
            .Default("auto"),
        Option::Bool("crop_cache",

@@ -13,8 +13,8 @@ namespace qwt {
 // As MakeFakeQuantExecutor, whose outputs it gives to within float32's roundings as long as no code differs; a code
 // differs where the value before it is rounded lies on the edge of two. Re-parameterised sites with a fractional zero
 // point hold clamped values to within a small part of a step (quant/integer/carrier.h). What cannot run as integers
-// runs as there. Without a GPU it runs in plain loops, to be compared with, not for speed. added: where the parameters
-// lie; on GPUs alone.
+// runs as there. On a CPU threads share a batch's images; products are fast where HasInt8Products(), plain loops
+// elsewhere. added: where the parameters lie; on GPUs alone.
 absl::StatusOr<std::unique_ptr<Executor>> MakeIntegerExecutor(const Graph& graph, const TensorMap& parameters,
                                                               const QuantPlan& plan, const AddedProducts& added = {});
 

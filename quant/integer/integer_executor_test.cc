@@ -1,5 +1,8 @@
 #include "quant/integer/integer_executor.h"
 
+#include "ATen/Parallel.h"
+#include "ATen/TensorOperators.h"
+#include "ATen/ops/cat.h"
 #include "gtest/gtest.h"
 #include "quant/integer/program.h"
 #include "tests/helpers/golden_model.h"
@@ -44,6 +47,25 @@ TEST(IntegerExecutorTest, BlocksOfImagesRunAsIntegersThroughout) {
       EXPECT_EQ(program->products, layers) << segments[i]->name;
       EXPECT_EQ(program->steps.size(), layers + (i == 0 || i + 1 == segments.size() ? 2 : 1)) << segments[i]->name;
     }
+  }
+}
+
+// On a CPU threads share the images; each gets what it gets alone.
+TEST(IntegerExecutorTest, ThreadsChangeNothing) {
+  const int threads = at::get_num_threads();
+  for (const auto& [name, method] : {std::pair("vit_w4a4", "repq_vit"), {"resnet_basic_w4a4", "percentile"}}) {
+    SCOPED_TRACE(name);
+    const GoldenNetwork network = LoadGoldenNetwork(name);
+    const QuantizedModel model = QuantizeGolden(network, method, "{weight_bits: 4, activation_bits: 4}");
+    const auto integer = *MakeIntegerExecutor(model.graph, model.parameters, model.plan);
+    const at::Tensor images = at::cat({network.evaluation, network.evaluation}).narrow(0, 0, 7);
+    at::set_num_threads(1);
+    const at::Tensor alone = *RunGraph(model.graph, *integer, images);
+    at::set_num_threads(3);
+    const at::Tensor shared = *RunGraph(model.graph, *integer, images);
+    at::set_num_threads(threads);
+    EXPECT_TRUE(shared.equal(alone)) << (shared - alone).abs().max().item<float>() << " apart at most";
+    EXPECT_GT((alone[0] - alone[1]).abs().max().item<float>(), 0) << "images alike";
   }
 }
 

@@ -1,4 +1,4 @@
-// The kernels as plain loops, one thread: what they compute, and how networks run as integers without a GPU.
+// The kernels as plain loops, one thread: what they compute.
 #include "quant/integer/kernels/cpu.h"
 
 #include <algorithm>

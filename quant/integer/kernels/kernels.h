@@ -4,7 +4,7 @@
 //
 // Every function exists twice: OnCpu, plain loops that say what is computed, and OnGpu, which queues the same on
 // `stream` (a cudaStream_t) and throws std::runtime_error where a kernel cannot be launched. Pointers are the device's.
-// Both compute the same integers; floats between them differ in their last bits.
+// Both compute the same integers; floats between them differ in their last bits. Networks on a CPU run on vectors.h.
 #pragma once
 
 #include <cstdint>

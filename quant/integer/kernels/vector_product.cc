@@ -146,11 +146,12 @@ void VectorProduct::AddEnds(const uint32_t* words) {
 
 void VectorProduct::Write(int64_t m, const float* v) const {
   if (p_.codes == nullptr) {
-    const int64_t at = MappedRow(p_.map, m) * p_.columns;
+    const int64_t to = MappedRow(p_.map, m), from = p_.residual_period > 0 ? to % p_.residual_period : to;
+    float* out = p_.out + to * p_.columns;
     if (p_.residual == nullptr) {
-      std::copy_n(v, p_.columns, p_.out + at);
+      std::copy_n(v, p_.columns, out);
     } else {
-      Add(v, p_.residual + at, p_.columns, p_.out + at);
+      Add(v, p_.residual + from * p_.columns, p_.columns, out);
     }
     return;
   }

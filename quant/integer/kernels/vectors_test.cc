@@ -53,6 +53,7 @@ class ProductTensors {
     if (c.ends > 0) SetEnds();
     w_ = at::zeros({RoundUp(c.columns, kWeightRows), pitch_}, at::kChar);
     w_.narrow(0, 0, c.columns).narrow(1, 0, c.depth).random_(-128, 128);
+    w_.select(0, c.columns - 1).narrow(0, 0, c.depth).fill_(-128);  // as large as sums can be
     by_input_ = w_.narrow(0, 0, c.columns).narrow(1, 0, c.depth).t().contiguous();
     const double size = 128 * 74 * std::sqrt(static_cast<double>(c.depth));  // of Σ a·w
     scale_ = (at::rand({c.columns}) + 0.5) * (8 / size / (c.ends > 0 ? 19 : 1));
@@ -65,11 +66,12 @@ class ProductTensors {
 
   using Kernel = void (*)(const ProductArguments&);
 
-  at::Tensor Floats(Kernel kernel, bool residual) const {
+  at::Tensor Floats(Kernel kernel, bool residual, int64_t residual_period = 0) const {
     at::Tensor out = at::zeros({c_.rows, c_.columns});
     ProductArguments p = Arguments();
     p.out = out.mutable_data_ptr<float>();
     if (residual) p.residual = residual_.const_data_ptr<float>();
+    p.residual_period = residual_period;
     if (c_.period > 0) p.map = {map_.const_data_ptr<int32_t>(), c_.period, c_.period};
     kernel(p);
     return out;
@@ -143,8 +145,11 @@ TEST(VectorsTest, ProductsAreThePlainLoops) {
     at::manual_seed(1);
     const ProductTensors t(c);
     for (const bool residual : {false, true}) {
-      const at::Tensor floats = t.Floats(ProductOnVectors, residual), expected = t.Floats(ProductOnCpu, residual);
-      EXPECT_TRUE(floats.equal(expected)) << (floats - expected).abs().max().item<float>() << " apart at most";
+      for (const int64_t residual_period : {int64_t{0}, (c.rows + 1) / 2}) {
+        const at::Tensor floats = t.Floats(ProductOnVectors, residual, residual_period),
+                         expected = t.Floats(ProductOnCpu, residual, residual_period);
+        EXPECT_TRUE(floats.equal(expected)) << (floats - expected).abs().max().item<float>() << " apart at most";
+      }
     }
     const int groups = c.columns % 3 == 0 ? 3 : 1;
     ExpectSameCodes(t.Codes(ProductOnVectors, Activation::kNone, groups),
