@@ -1,8 +1,9 @@
 // The vectorised kernels against the plain loops, at ragged shapes.
 #include "quant/integer/kernels/vectors.h"
 
+#include <algorithm>
 #include <cmath>
-#include <functional>
+#include <string>
 
 #include "ATen/CPUGeneratorImpl.h"
 #include "ATen/TensorOperators.h"
