@@ -14,6 +14,7 @@ import subprocess
 import sys
 
 import roofline
+from table import rows
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 TIME, BYTES, IPC = 'gpu__time_duration.sum', 'dram__bytes.sum', 'sm__inst_executed.avg.per_cycle_active'
@@ -96,10 +97,6 @@ def bound_by(group, device):
     return 'memory' if memory > matrix else 'matrix units'
 
 
-def rows(header, cells):
-    return '\n'.join('| ' + ' | '.join(row) + ' |' for row in [header, ['---'] * len(header), *cells])
-
-
 def table(groups, device):
     total = sum(group['seconds'] for group in groups)
     peaks = roofline.peaks_of(device)
@@ -109,15 +106,15 @@ def table(groups, device):
         cells.append([group['name'], group['grid'], str(group['launches']), f"{1e6 * group['seconds'] / group['launches']:.1f}", f"{100 * group['seconds'] / total:.1f} %",
                       f'{memory / 1e12:.2f}', f"{100 * memory / peaks['bytes']:.0f} %", f"{100 * matrix / peaks['operations']:.0f} %", bound_by(group, device)])
     header = ['kernel', 'grid', 'launches', 'µs each', 'of the pass', 'memory, TB/s', 'of its peak', "of the matrix units' peak", 'bound by']
-    return rows(header, cells) + f'\n\n{sum(group["launches"] for group in groups)} launches, {1e3 * total:.2f} ms'
+    return '\n'.join(rows(header, cells)) + f'\n{sum(group["launches"] for group in groups)} launches, {1e3 * total:.2f} ms'
 
 
 def details(groups):
     """Of the longest kernels, one a column."""
     longest = sorted(groups, key=lambda group: -group['seconds'])[:LONGEST]
     names = list(dict.fromkeys(name for group in longest for name in group['details']))
-    return rows(['the longest'] + [f"{group['name']}, {1e6 * group['seconds'] / group['launches']:.0f} µs" for group in longest],
-                [[name] + [f"{group['details'][name]:.0f}" if name in group['details'] else '' for group in longest] for name in names])
+    return '\n'.join(rows(['the longest'] + [f"{group['name']}, {1e6 * group['seconds'] / group['launches']:.0f} µs" for group in longest],
+                [[name] + [f"{group['details'][name]:.0f}" if name in group['details'] else '' for group in longest] for name in names]))
 
 
 def main():
@@ -135,7 +132,7 @@ def main():
     os.makedirs(arguments.out, exist_ok=True)
     device = arguments.device or subprocess.run(['nvidia-smi', '--query-gpu=name', '--format=csv,noheader'], capture_output=True, text=True, check=True).stdout.splitlines()[0]
     groups = kernels(arguments.csv or profile(arguments), device)
-    print(table(groups, device), details(groups), sep='\n\n')
+    print(table(groups, device), details(groups), sep='\n\n', end='')
     path = os.path.join(arguments.out, 'kernels.json')
     title = arguments.title or f'{os.path.splitext(os.path.basename(arguments.file or arguments.csv))[0]}, batch {arguments.batch}'
     with open(path, 'w') as file:

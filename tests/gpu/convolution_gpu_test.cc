@@ -17,8 +17,8 @@
 #include "quant/integer/image_steps.h"
 #include "quant/integer/integer_executor.h"
 #include "quant/integer/kernels/kernels.h"
-#include "tests/gpu/carriers.h"
 #include "tests/gpu/gpu.h"
+#include "tests/helpers/kernel_cases.h"
 #include "tests/helpers/residual_network.h"
 
 namespace qwt {

@@ -13,16 +13,14 @@
 #include "quant/fake_quant_executor.h"
 #include "quant/integer/integer_executor.h"
 #include "quant/integer/kernels/kernels.h"
-#include "tests/gpu/carriers.h"
 #include "tests/gpu/gpu.h"
 #include "tests/helpers/golden_model.h"
+#include "tests/helpers/kernel_cases.h"
 
 namespace qwt {
 namespace {
 
 using IntegerGpuTest = GpuTest;
-
-int64_t RoundUp(int64_t x, int64_t to) { return (x + to - 1) / to * to; }
 
 // What a product reads, on both devices.
 struct ProductCase {
@@ -210,28 +208,11 @@ TEST_F(IntegerGpuTest, ProductsOfManyTilesAreFloat64s) {
   }
 }
 
-struct NormCase {
-  int64_t rows, columns, period = 0;
-  float end = 0;  // Carrier::end
-};
-
 // Codes with their ends' words, uint8 [rows, pitch].
 at::Tensor NormalizedCodes(const NormCase& c, const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
                            const at::Tensor& map, const at::Tensor& half) {
-  const int64_t pitch = RoundUp(c.columns, 16);
-  at::Tensor out = at::zeros({c.rows, pitch + EndWords(c.columns) * 4}, x.options().dtype(at::kByte));
-  NormQuantizeArguments p;
-  p.rows = c.rows;
-  p.columns = c.columns;
-  p.pitch = out.size(1);
-  p.x = x.const_data_ptr<float>();
-  p.weight = weight.const_data_ptr<float>();
-  p.bias = bias.const_data_ptr<float>();
-  p.epsilon = 1e-6f;
-  if (c.period > 0) p.map = {map.const_data_ptr<int32_t>(), c.period, c.period};
-  p.carrier = Uniform(0.3f, 7, 15, c.end);
-  p.out = out.mutable_data_ptr<uint8_t>();
-  if (c.end != 0) p.ends_offset = pitch;
+  at::Tensor out = at::zeros({c.rows, RoundUp(c.columns, 16) + EndWords(c.columns) * 4}, x.options().dtype(at::kByte));
+  NormQuantizeArguments p = ArgumentsOf(c, x, weight, bias, map, out);
   if (half.defined()) p.half = half.mutable_data_ptr();
   if (out.is_cpu()) {
     NormQuantizeOnCpu(p);
@@ -264,43 +245,9 @@ TEST_F(IntegerGpuTest, LayerNormsAreThePlainLoops) {
   }
 }
 
-struct AttentionCase {
-  int64_t windows, tokens, heads, head_width;
-  bool log_sqrt2 = true, biased = false;
-  int64_t masks = 0;
-  int bits = 4;  // of all codes
-  float log_floor = 1e-6f;
-};
-
 at::Tensor Attend(const AttentionCase& c, const at::Tensor& codes, const at::Tensor& bias, const at::Tensor& mask) {
-  const int64_t pitch = RoundUp(c.heads * c.head_width, 16);
-  at::Tensor out = at::zeros({c.windows * c.tokens, pitch}, codes.options());
-  AttentionArguments p;
-  p.windows = c.windows;
-  p.tokens = c.tokens;
-  p.heads = c.heads;
-  p.head_width = c.head_width;
-  p.codes = codes.const_data_ptr<uint8_t>();
-  p.pitch = codes.size(1);
-  const float top = static_cast<float>((1 << c.bits) - 1), step = 15 / top;
-  p.query_zero = std::nearbyint(7 / step);
-  p.key_zero = std::nearbyint(8 / step);
-  p.value_zero = std::nearbyint(6 / step);
-  p.score_scale = 0.02f * step * step;
-  p.value_unit = 0.1f * step;
-  if (c.biased) p.bias = bias.const_data_ptr<float>();
-  if (c.masks > 0) {
-    p.mask = mask.const_data_ptr<float>();
-    p.masks = c.masks;
-  }
-  p.log_sqrt2 = c.log_sqrt2;
-  p.log_scale = 0.8f;
-  p.log_floor = c.log_floor;
-  p.zero_code = std::min(1 << c.bits, 255);
-  p.uniform = Uniform(1.0f / 60, 0, 63);
-  p.carrier = Uniform(0.01f, 120, 255);
-  p.out = out.mutable_data_ptr<uint8_t>();
-  p.out_pitch = pitch;
+  at::Tensor out = at::zeros({c.windows * c.tokens, RoundUp(c.heads * c.head_width, 16)}, codes.options());
+  const AttentionArguments p = ArgumentsOf(c, codes, bias, mask, out);
   if (out.is_cpu()) {
     AttentionOnCpu(p);
   } else {

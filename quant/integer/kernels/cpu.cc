@@ -5,16 +5,13 @@
 #include <cmath>
 #include <vector>
 
+#include "quant/integer/kernels/rows.h"
 #include "quant/kernels/clones.h"
 
 namespace qwt {
 namespace {
 
 bool IsEnd(float x, const Carrier& c) { return Rounded(x, c) <= c.low || Rounded(x, c) >= c.high; }
-
-int64_t Mapped(const RowMap& map, int64_t row) {
-  return map.of == nullptr ? row : row / map.period * map.span + map.of[row % map.period];
-}
 
 bool IsSet(const uint32_t* ends, int64_t i) { return ends[EndWord(i)] >> EndBit(i) & 1; }
 
@@ -65,7 +62,7 @@ void QuantizeOnCpu(const QuantizeArguments& a) {
 
 void NormQuantizeOnCpu(const NormQuantizeArguments& a) {
   for (int64_t row = 0; row < a.rows; ++row) {
-    const float* x = a.x + Mapped(a.map, row) * a.columns;
+    const float* x = a.x + MappedRow(a.map, row) * a.columns;
     double sum = 0, squares = 0;
     for (int64_t c = 0; c < a.columns; ++c) sum += x[c];
     const double mean = sum / a.columns;
@@ -119,7 +116,7 @@ void ProductOnCpu(const ProductArguments& a) {
                 ? static_cast<uint8_t>(std::clamp(std::nearbyint(v) + carrier.zero, 0.0f, carrier.top))
                 : CarrierOf(Activate(v, a.activation), carrier);
       } else {
-        const int64_t to = Mapped(a.map, m), from = a.residual_period > 0 ? to % a.residual_period : to;
+        const int64_t to = MappedRow(a.map, m), from = ResidualRow(a, to);
         a.out[to * a.columns + n] = v + (a.residual != nullptr ? a.residual[from * a.columns + n] : 0.0f);
       }
     }

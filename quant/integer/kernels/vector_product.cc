@@ -7,6 +7,7 @@
 #include "ATen/ops/_int_mm.h"
 #include "ATen/ops/empty.h"
 #include "ATen/ops/from_blob.h"
+#include "quant/integer/kernels/rows.h"
 #include "quant/integer/kernels/vector_rows.h"
 #include "quant/integer/kernels/vectors.h"
 
@@ -146,7 +147,7 @@ void VectorProduct::AddEnds(const uint32_t* words) {
 
 void VectorProduct::Write(int64_t m, const float* v) const {
   if (p_.codes == nullptr) {
-    const int64_t to = MappedRow(p_.map, m), from = p_.residual_period > 0 ? to % p_.residual_period : to;
+    const int64_t to = MappedRow(p_.map, m), from = ResidualRow(p_, to);
     float* out = p_.out + to * p_.columns;
     if (p_.residual == nullptr) {
       std::copy_n(v, p_.columns, out);

@@ -7,6 +7,7 @@
 
 #include "ATen/ops/from_blob.h"
 #include "ATen/ops/gelu.h"
+#include "quant/integer/kernels/rows.h"
 #include "quant/integer/kernels/vectors.h"
 
 namespace qwt {

@@ -14,10 +14,6 @@
 
 namespace qwt {
 
-inline int64_t MappedRow(const RowMap& map, int64_t row) {
-  return map.of == nullptr ? row : row / map.period * map.span + map.of[row % map.period];
-}
-
 // Carriers of x[0 .. n - 1].
 void CarriersOf(const float* x, int64_t n, const Carrier& carrier, uint8_t* codes);
 // The same, and which of them are ends: 1, else 0.

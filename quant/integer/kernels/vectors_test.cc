@@ -14,20 +14,10 @@
 #include "ATen/ops/zeros.h"
 #include "absl/strings/str_cat.h"
 #include "gtest/gtest.h"
+#include "tests/helpers/kernel_cases.h"
 
 namespace qwt {
 namespace {
-
-int64_t RoundUp(int64_t x, int64_t to) { return (x + to - 1) / to * to; }
-
-Carrier Uniform(float scale, float zero, float top, float end = 0) {
-  Carrier carrier = {1 / scale, scale, zero, top, end};
-  if (end != 0) {
-    carrier.low = end > 0 ? 0 : -1;
-    carrier.high = end > 0 ? top + 1 : top;
-  }
-  return carrier;
-}
 
 // Of values on the edge of two codes, float32's last bit decides: a few codes may be one apart.
 void ExpectSameCodes(const at::Tensor& found, const at::Tensor& expected, double most) {
@@ -173,11 +163,6 @@ TEST(VectorsTest, QuantizedRowsAreThePlainLoops) {
   }
 }
 
-struct NormCase {
-  int64_t rows, columns, period = 0;
-  float end = 0;  // Carrier::end
-};
-
 TEST(VectorsTest, LayerNormsAreThePlainLoops) {
   for (const NormCase& c : {NormCase{1, 4},
                             {3, 48, 0, 0.3f},
@@ -193,19 +178,7 @@ TEST(VectorsTest, LayerNormsAreThePlainLoops) {
     const at::Tensor map = at::randn({std::max<int64_t>(1, c.period)}).argsort().to(at::kInt);
     const auto normalize = [&](void (*kernel)(const NormQuantizeArguments&)) {
       at::Tensor out = at::zeros({c.rows, RoundUp(c.columns, 16) + EndWords(c.columns) * 4}, at::kByte);
-      NormQuantizeArguments p;
-      p.rows = c.rows;
-      p.columns = c.columns;
-      p.pitch = out.size(1);
-      p.x = x.const_data_ptr<float>();
-      p.weight = weight.const_data_ptr<float>();
-      p.bias = bias.const_data_ptr<float>();
-      p.epsilon = 1e-6f;
-      if (c.period > 0) p.map = {map.const_data_ptr<int32_t>(), c.period, c.period};
-      p.carrier = Uniform(0.3f, 7, 15, c.end);
-      p.out = out.mutable_data_ptr<uint8_t>();
-      if (c.end != 0) p.ends_offset = RoundUp(c.columns, 16);
-      kernel(p);
+      kernel(ArgumentsOf(c, x, weight, bias, map, out));
       return out;
     };
     const at::Tensor found = normalize(NormQuantizeOnVectors), expected = normalize(NormQuantizeOnCpu);
@@ -246,44 +219,10 @@ TEST(VectorsTest, PatchesAreThePlainLoops) {
   }
 }
 
-struct AttentionCase {
-  int64_t windows, tokens, heads, head_width;
-  bool log_sqrt2 = true, biased = false;
-  int64_t masks = 0;
-  int bits = 4;  // of all codes
-  float log_floor = 1e-6f;
-};
-
 at::Tensor Attend(const AttentionCase& c, const at::Tensor& codes, const at::Tensor& bias, const at::Tensor& mask,
                   void (*kernel)(const AttentionArguments&)) {
   at::Tensor out = at::zeros({c.windows * c.tokens, RoundUp(c.heads * c.head_width, 16)}, at::kByte);
-  AttentionArguments p;
-  p.windows = c.windows;
-  p.tokens = c.tokens;
-  p.heads = c.heads;
-  p.head_width = c.head_width;
-  p.codes = codes.const_data_ptr<uint8_t>();
-  p.pitch = codes.size(1);
-  const float top = static_cast<float>((1 << c.bits) - 1), step = 15 / top;
-  p.query_zero = std::nearbyint(7 / step);
-  p.key_zero = std::nearbyint(8 / step);
-  p.value_zero = std::nearbyint(6 / step);
-  p.score_scale = 0.02f * step * step;
-  p.value_unit = 0.1f * step;
-  if (c.biased) p.bias = bias.const_data_ptr<float>();
-  if (c.masks > 0) {
-    p.mask = mask.const_data_ptr<float>();
-    p.masks = c.masks;
-  }
-  p.log_sqrt2 = c.log_sqrt2;
-  p.log_scale = 0.8f;
-  p.log_floor = c.log_floor;
-  p.zero_code = std::min(1 << c.bits, 255);
-  p.uniform = Uniform(1.0f / 60, 0, 63);
-  p.carrier = Uniform(0.01f, 120, 255);
-  p.out = out.mutable_data_ptr<uint8_t>();
-  p.out_pitch = out.size(1);
-  kernel(p);
+  kernel(ArgumentsOf(c, codes, bias, mask, out));
   return out.narrow(1, 0, c.heads * c.head_width);
 }
 
